@@ -1,0 +1,1 @@
+"""Prefect flows of the recipe. Nothing else imports Prefect; `python -m flows demo` runs one."""

@@ -1,0 +1,1 @@
+"""Great Expectations behind one function: suites are data in `schemas/expectations`, failures name rows."""

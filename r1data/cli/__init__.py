@@ -1,0 +1,5 @@
+"""`r1`: run and plan recipes, look at what the lake holds. Every command's --help has an example."""
+
+from r1data.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,84 @@
+"""Every error a user can meet, in two families.
+
+R1Error                what is wrong, where, and `remedy`: what to do
+  Terminal             a contract is broken: stop
+    RecipeError        unknown key, wrong type, missing file, unknown stage
+    LakeError          the lake holds something that it must not, or lacks what was asked for
+      MissingManifest  a directory without a committed manifest
+      CorruptShard     bytes that differ from their manifest
+    StorageError       the store refuses: credentials, no space, no such bucket
+    ModelError         a folder that is no model, or weights that do not fit
+    CheckFailed        an expectation, canary or disjointness check says no
+    StageFailed        a training process ended with an error
+  Transient            a retry may help: network, a server that went away
+    EndpointError      an OpenAI-compatible server did not answer as it should
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class R1Error(Exception):
+    """Base of all: the message says what and where, `remedy` says what to do about it."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}\n  remedy: {self.remedy}" if self.remedy else str(self.args[0])
+
+
+class Terminal(R1Error):
+    """A contract is broken; running again changes nothing."""
+
+
+class Transient(R1Error):
+    """Running again may help."""
+
+
+class RecipeError(Terminal):
+    """The recipe names something that does not exist or has the wrong type."""
+
+
+class LakeError(Terminal):
+    """The lake does not hold what was asked for."""
+
+
+class MissingManifest(LakeError):
+    """A directory without a committed manifest does not exist to readers."""
+
+
+class CorruptShard(LakeError):
+    """Bytes that differ from what their manifest says."""
+
+
+class StorageError(Terminal):
+    """The store refused to read or write."""
+
+
+class ModelError(Terminal):
+    """A folder that is no model, or weights that do not fit their config."""
+
+
+class CheckFailed(Terminal):
+    """An expectation, a canary or a disjointness check failed."""
+
+
+class StageFailed(Terminal):
+    """A process started for a stage ended with an error."""
+
+
+class EndpointError(Transient):
+    """An OpenAI-compatible server did not answer as it should."""
+
+
+@contextmanager
+def boundary(kind: type[R1Error], what: str, remedy: str = "") -> Iterator[None]:
+    """Foreign code runs inside: whatever it raises leaves as `kind`, with its own text and cause."""
+    try:
+        yield
+    except R1Error:
+        raise
+    except Exception as e:
+        raise kind(f"{what}: {type(e).__name__}: {e}", remedy) from e

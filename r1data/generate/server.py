@@ -1,0 +1,103 @@
+"""One model server as a process of ours: on a free loopback port, watched until ready, ended with its children."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from r1data.child import die_with_parent
+from r1data.endpoint import wait_healthy
+from r1data.errors import ModelError
+
+Engine = Literal["vllm", "fake"]
+READY_S = 300.0
+SERVED_NAME = "policy"
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "TORCHDYNAMO_DISABLE": "1",
+    "VLLM_SERVER_DEV_MODE": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+}
+VLLM_FLAGS = (
+    *("--dtype", "float32", "--enforce-eager", "--max-num-seqs", "256", "--seed", "0"),
+    *("--logprobs-mode", "processed_logprobs", "--weight-transfer-config", '{"backend":"shm"}'),
+    *("--worker-extension-cls", "training.vllm_ext.WorkerExtension", "--generation-config", "vllm"),
+    *("--disable-log-stats", "--disable-uvicorn-access-log", "--distributed-executor-backend", "uni"),
+    # a seeded request whose prompt is split over two batches kills the engine on CPU (Generator without offset)
+    "--no-enable-chunked-prefill",
+)
+
+
+@dataclass
+class Server:
+    """A running server."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self.process.poll() is None
+
+    def last_lines(self, number: int = 12) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-number:]) if self.log.exists() else ""
+
+    def stop(self) -> None:
+        """End it and its children: SIGTERM to the group, SIGKILL after five seconds."""
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self.process.pid, sign)
+            except ProcessLookupError:
+                break
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                continue
+
+
+def start_server(model: Path, engine: Engine, python: str, log: Path) -> Server:
+    """Start a server of a model folder and wait until it is ready; else `ModelError` with its last log lines."""
+    port = _free_port()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [python, *_arguments(model, engine, port)]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+            env=dict(os.environ, **ENVIRONMENT),
+        )
+    server = Server(f"http://127.0.0.1:{port}", process, log)
+    if not wait_healthy(server.url, READY_S, server.alive):
+        state = "did not get ready in time" if server.alive() else f"ended with code {process.returncode}"
+        server.stop()
+        raise ModelError(f"{engine} server of {model} {state}; its last lines:\n{server.last_lines()}", f"see {log}")
+    return server
+
+
+def _arguments(model: Path, engine: Engine, port: int) -> Sequence[str]:
+    if engine == "fake":
+        return ("-m", "r1data.generate.fake_server", "--model", str(model), "--port", str(port))
+    place = ("--host", "127.0.0.1", "--port", str(port), "--model", str(model), "--served-model-name", SERVED_NAME)
+    return ("-m", "vllm.entrypoints.openai.api_server", *place, *VLLM_FLAGS)
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])

@@ -1,0 +1,79 @@
+"""Start a training main as a process of its own and wait: one rank directly, several through torchrun on this machine.
+
+The child gets its own process group and dies with its parent, so that a killed run leaves nothing behind.
+"""
+
+import os
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from r1data.child import die_with_parent
+from r1data.errors import StageFailed
+
+TAIL = 15
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What a training main is told on its command line."""
+
+    module: str
+    recipe: str
+    node: str
+    lake: str
+    key: str
+    scratch: Path
+    engine_url: str | None = None
+    engine_model: str | None = None
+
+    def arguments(self) -> list[str]:
+        """The command line after the interpreter."""
+        told = ["-m", self.module, "--recipe", self.recipe, "--node", self.node, "--lake", self.lake]
+        told += ["--key", self.key, "--scratch", str(self.scratch)]
+        if self.engine_url and self.engine_model:
+            told += ["--engine-url", self.engine_url, "--engine-model", self.engine_model]
+        return told
+
+
+def launch(job: TrainingJob, python: str, ranks: int, report: Callable[[str], None]) -> None:
+    """Run a training main to its end, its lines passed on; `StageFailed` with its last lines if it fails."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"] if ranks > 1 else []
+    command = [python, *torchrun, *job.arguments()]
+    tail = run_child(command, report)
+    if tail is not None:
+        raise StageFailed(
+            f"{job.node}: {job.module} failed. Its last lines:\n" + "\n".join(f"    {line}" for line in tail),
+            f"mend the cause and run again: it resumes from its last saved state in {job.scratch}",
+        )
+
+
+def run_child(command: Sequence[str], report: Callable[[str], None]) -> list[str] | None:
+    """Run a command, passing its lines on; None if it ended well, else its last lines."""
+    tail: deque[str] = deque(maxlen=TAIL)
+    env = dict(
+        os.environ, PYTHONUNBUFFERED="1", OMP_NUM_THREADS="1", TORCHDYNAMO_DISABLE="1", TOKENIZERS_PARALLELISM="false"
+    )
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        preexec_fn=die_with_parent,
+        env=env,
+    ) as child:
+        try:
+            assert child.stdout is not None, "stdout was asked for"
+            for line in child.stdout:
+                tail.append(line.rstrip())
+                report(f"  {line.rstrip()}")
+            code = child.wait()
+        except BaseException:
+            os.killpg(child.pid, signal.SIGTERM)
+            raise
+    return None if code == 0 else [*tail, f"exit code {code}"]

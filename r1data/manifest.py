@@ -1,0 +1,119 @@
+"""`Manifest`: what a committed dataset or checkpoint is, where it came from, and how to check it.
+
+A directory holds a dataset only if it has `_manifest.json`, written last. Manifests are read here and written by
+`r1data.lineage.commit` alone.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from r1data.digest import digest_bytes, digest_json
+from r1data.errors import CorruptShard, LakeError, MissingManifest
+from r1data.params import Params
+from r1data.storage import Lake
+
+MANIFEST = "_manifest.json"
+
+
+class Shard(Params):
+    """One Parquet file: name within the lake, rows, bytes, SHA-256 of the file, digest of its values, cache key."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+    digest: str
+    key: str
+
+
+class FileEntry(Params):
+    """One file of a checkpoint."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class Parent(Params):
+    """An input: the role it played, the node it came from, its directory and logical digest."""
+
+    role: str
+    name: str
+    path: str
+    digest: str
+
+
+class Manifest(Params):
+    """A committed dataset (shards of one table) or checkpoint (files)."""
+
+    kind: Literal["dataset", "checkpoint"]
+    name: str
+    path: str
+    key: str
+    step: str
+    version: str
+    table: str | None = None
+    digest: str
+    rows: int = 0
+    shards: tuple[Shard, ...] = ()
+    files: tuple[FileEntry, ...] = ()
+    parents: tuple[Parent, ...] = ()
+    params: dict[str, Any] = {}
+    counts: dict[str, int] = {}
+    checks: tuple[dict[str, Any], ...] = ()
+    probe: dict[str, Any] = {}
+    code: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    started: float = 0.0
+    finished: float = 0.0
+
+    @property
+    def entries(self) -> tuple[Shard | FileEntry, ...]:
+        """Every file of the dataset or checkpoint."""
+        return self.shards + self.files
+
+
+def dataset_digest(table_id: str, shards: tuple[Shard, ...]) -> str:
+    """The logical digest of a dataset: its table and its shards' digests in order; no times, paths or encodings."""
+    return digest_json([table_id, [s.digest for s in shards]])
+
+
+def checkpoint_digest(files: tuple[FileEntry, ...]) -> str:
+    """The logical digest of a checkpoint: every file's name and SHA-256."""
+    return digest_json(sorted([f.path.rsplit("/", 1)[-1], f.sha256] for f in files))
+
+
+def is_committed(lake: Lake, path: str) -> bool:
+    """Whether a directory holds a committed dataset or checkpoint."""
+    return lake.exists(f"{path}/{MANIFEST}")
+
+
+def read_manifest(lake: Lake, path: str) -> Manifest:
+    """The manifest of a directory; `MissingManifest` where there is none, `CorruptShard` where it is torn."""
+    try:
+        data = lake.read(f"{path}/{MANIFEST}")
+    except LakeError as e:
+        remedy = "the run that was to write it did not end: run again (finished shards are kept)"
+        raise MissingManifest(f"{lake.uri(path)}: no {MANIFEST}, so nothing is published here", remedy) from e
+    try:
+        return Manifest.model_validate_json(data)
+    except ValidationError as e:
+        raise CorruptShard(f"{lake.uri(path)}/{MANIFEST}: not a manifest: {e}", "restore it from a copy") from e
+
+
+def read_rows(lake: Lake, manifest: Manifest, columns: list[str] | None = None) -> pa.Table:
+    """All rows of a dataset in one table, every shard's bytes checked."""
+    tables = [lake.read_table(s.path, s.sha256, columns) for s in manifest.shards]
+    if not tables:
+        raise LakeError(f"{manifest.path}: a dataset without shards", "run the step again")
+    return pa.concat_tables(tables)
+
+
+def corrupt_files(lake: Lake, manifest: Manifest) -> Iterator[str]:
+    """Names of shards or files that are missing or differ from their SHA-256."""
+    for entry in manifest.entries:
+        if not lake.exists(entry.path) or digest_bytes(lake.read(entry.path)) != entry.sha256:
+            yield entry.path

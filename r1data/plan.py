@@ -1,0 +1,78 @@
+"""What a run would do before it does it: every node done, to run (and why), or dependent on one that runs.
+
+A dependent node may still be skipped at run time, when what it depends on comes out with the same content.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from r1data.errors import LakeError
+from r1data.manifest import Manifest, is_committed, read_manifest
+from r1data.recipe import Recipe
+from r1data.refs import resolve
+from r1data.stages import graph
+from r1data.step import Node
+from r1data.storage import Lake
+
+
+@dataclass(frozen=True)
+class PlanLine:
+    """One node's fate and the reason for it."""
+
+    node: str
+    stage: str
+    status: Literal["done", "run", "depends"]
+    reason: str
+
+
+def plan(lake: Lake, recipe: Recipe) -> list[PlanLine]:
+    """The fate of every node of the recipe on this lake, in order."""
+    done: dict[str, Manifest] = {}
+    return [_line(lake, recipe, node, done) for node in graph(recipe)]
+
+
+def finished(lines: list[PlanLine]) -> bool:
+    """Whether there is nothing to do."""
+    return all(line.status == "done" for line in lines)
+
+
+def _line(lake: Lake, recipe: Recipe, node: Node, done: dict[str, Manifest]) -> PlanLine:
+    waiting = [name for name in node.inputs.values() if name not in done]
+    if waiting:
+        return PlanLine(node.name, node.stage, "depends", f"on {', '.join(waiting)}")
+    digests = {role: done[name].digest for role, name in node.inputs.items()}
+    folder = node.folder(node.key(digests))
+    if is_committed(lake, folder):
+        done[node.name] = read_manifest(lake, folder)
+        return PlanLine(node.name, node.stage, "done", f"{done[node.name].rows} rows")
+    return PlanLine(node.name, node.stage, "run", _why(lake, recipe, node, digests))
+
+
+def _why(lake: Lake, recipe: Recipe, node: Node, digests: dict[str, str]) -> str:
+    try:
+        old = resolve(lake, f"{recipe.name}/{node.name}")
+    except LakeError:
+        return "never run"
+    if old.version != node.step.version or old.step != node.step.name:
+        return f"step {old.step} {old.version} -> {node.step.name} {node.step.version}"
+    changed = sorted(_changes(old.params, node.params.model_dump(mode="json")))
+    if changed:
+        return "; ".join(changed)
+    moved = [p.role for p in old.parents if digests.get(p.role) != p.digest]
+    return f"input changed: {', '.join(moved)}" if moved else "not committed"
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    lines: list[str] = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            lines += _changes(a, b, f"{prefix}{key}.")
+        elif a != b:
+            lines.append(f"{prefix}{key}: {_short(a)} -> {_short(b)}")
+    return lines
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,226 @@
+"""The recipe: one TOML file read into one frozen model. Unknown keys, wrong types and missing files are answered with
+file, field and remedy. `load_recipe("demo")` finds a shipped recipe by name, `load_recipe("my.toml")` a file.
+"""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from r1data.errors import RecipeError
+from r1data.params import Params
+from r1data.training_params import GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams
+
+SHIPPED = Path(__file__).resolve().parent.parent / "flows" / "recipes"
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+
+
+class SourceParams(Params):
+    """Problems from `reasoning-gym` (task + options) or from a JSONL or Parquet URL with a column mapping."""
+
+    name: str
+    kind: Literal["math", "general"] = "math"
+    split: Literal["train", "eval", "benchmark"] = "train"
+    task: str | None = Field(None, description="a reasoning-gym task, e.g. chain_sum")
+    options: dict[str, int | float | str | bool] = {}
+    size: int = 0
+    seed: int = 0
+    url: str | None = Field(None, description="JSONL or Parquet: local path, s3:// or https://")
+    columns: dict[str, str] = Field({}, description="our column = theirs, for question and answer")
+    answer_after: str | None = Field(None, description="the gold answer follows this mark, as #### in GSM8K")
+    limit: int | None = None
+    wording: dict[str, str] = Field({}, description="question by language, from the task's {a} {op} {b}")
+    language: str = "en"
+    category: str = "arithmetic"
+    licence: str = "Apache-2.0"
+
+
+class ModelSource(Params):
+    """Where a base model comes from: a folder of safetensors, or the demo's own pre-training."""
+
+    path: str | None = None
+    pretrain: PretrainParams | None = None
+
+
+class SamplingParams(Params):
+    """How candidates are drawn."""
+
+    samples: int
+    temperature: float
+    top_p: float = 1.0
+    max_tokens: int = 96
+    seed: int = 0
+
+
+class GateParams(Params):
+    """Thresholds on measures; a row that misses one leaves with that gate as its reason."""
+
+    language_consistency: float | None = 1.0
+    single_language: bool = False
+    longest_paragraph: int = 2_000
+    repetition: float = 0.5
+    keep_per_problem: int = 2
+
+
+class TeacherParams(Params):
+    """An OpenAI-compatible endpoint that rewrites chains of thought; without one the demo's stated rule does it."""
+
+    url: str
+    model: str
+
+
+class ColdStartParams(Params):
+    """Sample R1-Zero, keep correct and readable, refine, review (paper B.3.2)."""
+
+    problems: int
+    sampling: SamplingParams
+    gate: GateParams = GateParams(language_consistency=None, single_language=True)
+    teacher: TeacherParams | None = None
+    review: Literal["accept", "wait"] = "accept"
+
+
+class MixParams(Params):
+    """Rejection sampling from dev2 plus non-reasoning data (paper B.3.3)."""
+
+    problems: int
+    sampling: SamplingParams
+    gate: GateParams = GateParams()
+    general_examples: int = 120
+    general_with_thought: tuple[str, ...] = ("translation",)
+    seed: int = 0
+
+
+class PreferenceParams(Params):
+    """Responses of dev3 judged in pairs (helpful) and labelled (safe) (paper 3.1, B.2)."""
+
+    sampling: SamplingParams
+    least_margin: int = 1
+    max_pairs: int = 400
+
+
+class EvaluationParams(Params):
+    """pass@1 over k samples at T 0.6, top-p 0.95 (paper D.1), with bootstrap intervals over problems."""
+
+    sampling: SamplingParams
+    bootstrap: int = 2_000
+    checkpoints: tuple[str, ...] = (
+        "base",
+        "zero",
+        "dev1",
+        "dev2",
+        "dev3",
+        "r1",
+        "student_base",
+        "distill",
+        "student_rl",
+    )
+
+
+class ClusterParams(Params):
+    """Where training runs; outside every cache key, since it changes no result beyond rounding."""
+
+    ranks: int = 1
+
+
+class Recipe(Params):
+    """The whole recipe, in the order of the paper."""
+
+    name: str
+    title: str
+    seed: int = 0
+    zero_template: str = "r1_zero"
+    chat_template: str = "chat"
+    sources: tuple[SourceParams, ...]
+    corpus_documents: int = 0
+    base: ModelSource
+    student: ModelSource
+    zero: GrpoParams
+    cold_start: ColdStartParams
+    dev1: SftParams
+    dev2: GrpoParams
+    sft_mix: MixParams
+    dev3: SftParams
+    preferences: PreferenceParams
+    rm_helpful: RewardModelParams
+    rm_safe: RewardModelParams
+    r1: GrpoParams
+    distill: SftParams
+    student_rl: GrpoParams
+    evaluation: EvaluationParams
+    cluster: ClusterParams = ClusterParams()
+
+
+def recipe_path(name: str) -> Path:
+    """The file of a shipped recipe's name or of a path."""
+    path = Path(name) if name.endswith(".toml") else SHIPPED / f"{name}.toml"
+    if not path.is_file():
+        shipped = sorted(p.stem for p in SHIPPED.glob("*.toml"))
+        near = difflib.get_close_matches(Path(name).stem, shipped, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise RecipeError(
+            f"{path}: no such recipe", f"{hint}shipped recipes: {', '.join(shipped)}; or give a .toml file"
+        )
+    return path
+
+
+def load_recipe(name: str) -> Recipe:
+    """Read and check a recipe; every fault is listed with its field, and unknown keys with the nearest known one."""
+    path = recipe_path(name)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise RecipeError(f"{path}: not TOML: {e}", "mend the line that is named") from e
+    try:
+        return Recipe.model_validate(_with_templates(data, path))
+    except ValidationError as e:
+        raise RecipeError(f"{path}:\n" + "\n".join(_faults(e)), "mend the fields that are named") from e
+
+
+def template_text(name: str, recipe_folder: Path | None = None) -> str:
+    """A prompt template with its `{question}` place, from beside the recipe or from the shipped ones."""
+    candidates = [TEMPLATES / f"{name}.txt"]
+    if recipe_folder is not None:
+        candidates.insert(0, recipe_folder / name)
+    for path in candidates:
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    shipped = ", ".join(sorted(p.stem for p in TEMPLATES.glob("*.txt")))
+    raise RecipeError(f"template {name!r}: no such file", f"shipped templates: {shipped}; or a file beside the recipe")
+
+
+def _with_templates(data: dict[str, object], path: Path) -> dict[str, object]:
+    """GRPO sections take the recipe's template where they name none, and carry its text, so that the key covers it."""
+    defaults = {"zero": "zero_template", "student_rl": "zero_template", "dev2": "chat_template", "r1": "chat_template"}
+    out = dict(data)
+    for section, default in defaults.items():
+        part = data.get(section)
+        if isinstance(part, dict):
+            name = part.get("template", data.get(default, Recipe.model_fields[default].default))
+            out[section] = {**part, "template": template_text(str(name), path.parent)}
+    for default in ("zero_template", "chat_template"):
+        name = data.get(default, Recipe.model_fields[default].default)
+        out[default] = template_text(str(name), path.parent)
+    return out
+
+
+def _faults(error: ValidationError) -> list[str]:
+    lines = []
+    for fault in error.errors():
+        where = ".".join(str(p) for p in fault["loc"])
+        line = f"  {where}: {fault['msg']}"
+        if fault["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(fault["loc"][-1]), _known_keys(), n=1)
+            line = f"  {where}: unknown key" + (f", did you mean {near[0]!r}?" if near else "")
+        lines.append(line)
+    return lines
+
+
+def _known_keys() -> list[str]:
+    models = (
+        *(SourceParams, ModelSource, SamplingParams, GateParams, TeacherParams, ColdStartParams, MixParams, Recipe),
+        *(PreferenceParams, EvaluationParams, ClusterParams, GrpoParams, OptimizerParams, PretrainParams),
+        *(RewardModelParams, SftParams),
+    )
+    return sorted({key for model in models for key in model.model_fields})

@@ -1,0 +1,69 @@
+"""Refs: small JSON files that say which dataset or checkpoint is current for a recipe and node, with their history.
+
+Moving a ref is the publish step; moving it back is the roll-back.
+"""
+
+import difflib
+
+from pydantic import ValidationError
+
+from r1data.errors import CorruptShard, LakeError
+from r1data.manifest import Manifest, read_manifest
+from r1data.params import Params
+from r1data.storage import Lake
+
+HISTORY = 100
+
+
+class RefTarget(Params):
+    """Where a ref points: directory and logical digest."""
+
+    path: str
+    digest: str
+
+
+class Ref(Params):
+    """The current target and the earlier ones, latest first."""
+
+    name: str
+    current: RefTarget
+    history: tuple[RefTarget, ...] = ()
+
+
+def ref_file(name: str) -> str:
+    """The object that holds a ref."""
+    return f"refs/{name}.json"
+
+
+def list_refs(lake: Lake) -> list[str]:
+    """Names of all refs, sorted."""
+    return [n.removeprefix("refs/").removesuffix(".json") for n in lake.names("refs") if n.endswith(".json")]
+
+
+def read_ref(lake: Lake, name: str) -> Ref:
+    """The ref of a name such as `demo/cold_start`; unknown names are answered with the nearest known."""
+    if not lake.exists(ref_file(name)):
+        near = difflib.get_close_matches(name, list_refs(lake), n=3)
+        hint = f"did you mean {', '.join(near)}?" if near else "`r1 status` lists the refs of this lake"
+        raise LakeError(f"{lake.url}: no ref {name!r}", hint)
+    try:
+        return Ref.model_validate_json(lake.read(ref_file(name)))
+    except ValidationError as e:
+        raise CorruptShard(f"{lake.uri(ref_file(name))}: not a ref: {e}", "restore it, or run the recipe again") from e
+
+
+def resolve(lake: Lake, name: str) -> Manifest:
+    """The manifest that a ref points to."""
+    return read_manifest(lake, read_ref(lake, name).current.path)
+
+
+def move_ref(lake: Lake, name: str, manifest: Manifest) -> None:
+    """Point a ref at a committed dataset; the old target joins the history. A ref that points there stays as it is."""
+    target = RefTarget(path=manifest.path, digest=manifest.digest)
+    history: tuple[RefTarget, ...] = ()
+    if lake.exists(ref_file(name)):
+        old = read_ref(lake, name)
+        if old.current == target:
+            return
+        history = (old.current, *(h for h in old.history if h != old.current))[:HISTORY]
+    lake.write(ref_file(name), Ref(name=name, current=target, history=history).model_dump_json(indent=1).encode())

@@ -1,0 +1,58 @@
+r"""The parts of a completion in R1's pattern: `<think>thought</think>summary<answer>answer</answer>`.
+
+The final answer, in this order: one `<answer>`, the last `\boxed{}`, "answer is" (答案), a plain last line.
+"""
+
+import re
+
+_FORMAT = re.compile(r"<think>[^<]+</think>[^<]*<answer>[^<]+</answer>", re.DOTALL)
+_THOUGHT = re.compile(r"<think>(.*?)</think>", re.DOTALL)
+_OPEN_THOUGHT = re.compile(r"<think>.*\Z", re.DOTALL)
+_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_SAYS = re.compile(r"(?:answer\s+is|答案(?:是|为)?)\s*[:：]?\s*([^\n。]+?)\s*[.。]?\s*$", re.IGNORECASE | re.MULTILINE)
+_PLAIN = re.compile(r"[-+]?[\d.,/ ]*\d[%]?")
+
+
+def format_ok(completion: str, finish_reason: str) -> bool:
+    """Whether a completion ended by itself and is a thought, an optional summary and an answer, each once."""
+    return finish_reason == "stop" and _FORMAT.fullmatch(completion.strip()) is not None
+
+
+def thought(completion: str) -> str | None:
+    """The chain of thought, or None where there is none."""
+    found = _THOUGHT.search(completion)
+    return found.group(1).strip() if found else None
+
+
+def summary(completion: str) -> str:
+    """What stands outside the thought, answer tags removed: what the helpful reward model sees (paper 3.1)."""
+    outside = _OPEN_THOUGHT.sub("", _THOUGHT.sub("", completion))
+    return outside.replace("<answer>", "").replace("</answer>", "").strip()
+
+
+def answer_text(completion: str) -> tuple[str | None, str]:
+    """The final answer as written and how it was found; None with `several_answers` or `no_answer`."""
+    tagged = [a.strip() for a in _ANSWER.findall(completion)]
+    if tagged:
+        return (tagged[0], "answer_tag") if len(set(tagged)) == 1 else (None, "several_answers")
+    outside = _OPEN_THOUGHT.sub("", _THOUGHT.sub("", completion)).strip()
+    boxed = _last_boxed(outside)
+    if boxed is not None:
+        return boxed, "boxed"
+    said = _SAYS.findall(outside)
+    if said:
+        return said[-1].strip(), "answer_is"
+    last = outside.splitlines()[-1].strip() if outside else ""
+    return (last, "last_line") if _PLAIN.fullmatch(last) else (None, "no_answer")
+
+
+def _last_boxed(text: str) -> str | None:
+    start = text.rfind(r"\boxed{")
+    if start < 0:
+        return None
+    depth, begin = 1, start + len(r"\boxed{")
+    for i in range(begin, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[i], 0)
+        if depth == 0:
+            return text[begin:i].strip()
+    return None

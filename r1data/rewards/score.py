@@ -1,0 +1,83 @@
+"""The rule reward of one completion: accuracy, format and language consistency as the recipe's numbers, each named.
+
+Undecided is never a number: the reward is None and the sample leaves its group. A finished completion without an
+answer, or a truncated one, is `wrong`: the policy failed to answer, the verifier did not fail to judge.
+"""
+
+import re
+from dataclasses import dataclass
+
+from r1data.rewards.format import answer_text, format_ok, thought
+from r1data.rewards.language import language_consistency
+from r1data.rewards.maths import compare
+from r1data.training_params import RewardParams
+
+# the paper's list (C.2), and the Chinese words of the same use
+_REFLECTION = re.compile(
+    r"\b(?:wait|mistake|however|but|retry|error|verify|wrong|evaluate|check)\b|等等?|检查|错", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class RuleVerdict:
+    """correct, wrong or undecided, with a reason code, the answer as found, and the tier that decided."""
+
+    verdict: str
+    reason: str
+    answer: str | None
+    tier: str
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A completion's reward (None: undecided) with its components and measures."""
+
+    reward: float | None
+    components: dict[str, float]
+    verdict: str
+    reason: str
+    format_ok: bool
+    consistency: float | None
+    reflection_words: int
+
+
+def reflection_words(text: str | None) -> int:
+    """How many words of reflection a thought has (paper C.2)."""
+    return len(_REFLECTION.findall(text or ""))
+
+
+def rule_verdict(completion: str, finish_reason: str, gold: str | None) -> RuleVerdict:
+    """The verdict of the exact tiers; `undecided/needs_symbolic` where only a computer algebra system could say."""
+    if not gold:
+        return RuleVerdict("undecided", "no_gold", None, "none")
+    answer, how = answer_text(completion)
+    if answer is None:
+        reason = "truncated" if finish_reason != "stop" else how
+        return RuleVerdict("wrong", reason, None, "extraction")
+    outcome = compare(answer, gold)
+    if outcome == "unknown":
+        return RuleVerdict("undecided", "needs_symbolic", answer, "exact")
+    return RuleVerdict("correct" if outcome == "equal" else "wrong", "", answer, "exact")
+
+
+def score_completion(completion: str, finish_reason: str, answer: str, language: str, params: RewardParams) -> Scored:
+    """Score one completion against the gold answer; a thought without language units earns no language reward."""
+    verdict = rule_verdict(completion, finish_reason, answer)
+    well_formed = format_ok(completion, finish_reason)
+    chain = thought(completion)
+    consistency = language_consistency(chain, language)
+    components = {
+        "accuracy": params.accuracy_correct if verdict.verdict == "correct" else params.accuracy_wrong,
+        "format": params.format_ok if well_formed else params.format_bad,
+        "language": params.language_weight * (consistency or 0.0),
+    }
+    decided = verdict.verdict != "undecided"
+    return Scored(
+        reward=sum(components.values()) if decided else None,
+        components=components if decided else {k: v for k, v in components.items() if k != "accuracy"},
+        verdict=verdict.verdict,
+        reason=verdict.reason,
+        format_ok=well_formed,
+        consistency=consistency,
+        reflection_words=reflection_words(chain),
+    )

@@ -1,0 +1,175 @@
+"""Run a node of a recipe: skip it if its key is committed, else compute, check, commit, and move the ref.
+
+Invariant: everything impure is here. A ref moves only after the commit; a map shard already computed with the same key,
+by this run or any earlier one, is reused.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import polars as pl
+import pyarrow as pa
+
+from r1data.digest import digest_json, digest_table
+from r1data.errors import LakeError, StageFailed
+from r1data.lineage import commit
+from r1data.manifest import Manifest, Parent, Shard, dataset_digest, is_committed, read_manifest, read_rows
+from r1data.refs import move_ref
+from r1data.step import Node
+from r1data.storage import Lake
+
+SHARD_ROWS = 50_000
+
+
+class Services(Protocol):
+    """What a step that is not pure may use: model servers, training processes, table checks."""
+
+    def call(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> pl.DataFrame:
+        """Answers of a model, complete."""
+        ...
+
+    def train(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> None:
+        """Run the training process of a node; it commits the checkpoint itself."""
+        ...
+
+    def check(self, node: Node, table: pa.Table) -> tuple[dict[str, object], ...]:
+        """Results of the table's expectations; raises `CheckFailed`."""
+        ...
+
+
+@dataclass
+class Runner:
+    """Runs nodes in order and remembers what each produced."""
+
+    lake: Lake
+    recipe: str
+    services: Services
+    labels: Mapping[str, str] = field(default_factory=dict)
+    report: Callable[[str], None] = print
+    done: dict[str, Manifest] = field(default_factory=dict)
+
+    def run(self, node: Node) -> tuple[Manifest, bool]:
+        """The node's manifest, and whether it was there already."""
+        inputs = {role: self._input(name) for role, name in node.inputs.items()}
+        key = node.key({role: m.digest for role, m in inputs.items()})
+        folder = node.folder(key)
+        skipped = is_committed(self.lake, folder)
+        if not skipped:
+            self.report(f"{node.name}: {node.step.name} ({node.step.kind})")
+            self._compute(node, key, inputs)
+        manifest = read_manifest(self.lake, folder)
+        move_ref(self.lake, f"{self.recipe}/{node.name}", manifest)
+        self.done[node.name] = manifest
+        return manifest, skipped
+
+    def _input(self, name: str) -> Manifest:
+        if name not in self.done:
+            raise LakeError(f"{name}: used before it was run", "run the stages in the recipe's order")
+        return self.done[name]
+
+    def _compute(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> None:
+        started = time.time()
+        if node.step.kind == "train":
+            self.services.train(node, key, inputs)
+            if not is_committed(self.lake, node.folder(key)):
+                raise StageFailed(f"{node.name}: training ended but committed no checkpoint", "see its log above")
+            return
+        shards = self._map(node, inputs) if node.step.kind == "map" else self._whole(node, key, inputs)
+        self._commit(node, key, inputs, shards, started)
+
+    def _commit(
+        self, node: Node, key: str, inputs: Mapping[str, Manifest], shards: tuple[Shard, ...], started: float
+    ) -> None:
+        output = node.step.output
+        assert output is not None, f"{node.name}: only training has no output table"
+        rows = sum(s.rows for s in shards)
+        draft = Manifest(
+            kind="dataset",
+            name=f"{self.recipe}/{node.name}",
+            path=node.folder(key),
+            key=key,
+            step=node.step.name,
+            version=node.step.version,
+            table=output.id,
+            digest=dataset_digest(output.id, shards),
+            rows=rows,
+            shards=shards,
+            parents=parents(inputs),
+            params=node.params.model_dump(mode="json"),
+            counts={f"rows_in_{r}": m.rows for r, m in inputs.items() if m.kind == "dataset"} | {"rows_out": rows},
+            labels=dict(self.labels),
+            started=started,
+        )
+        checks = self.services.check(node, read_rows(self.lake, draft))
+        commit(self.lake, draft.model_copy(update={"checks": checks}))
+
+    def _whole(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> tuple[Shard, ...]:
+        if node.step.kind == "call":
+            frame = self.services.call(node, key, inputs)
+        else:
+            assert node.step.run is not None, f"{node.step.name}: a reduce step without a function"
+            frames = {role: frame_of(self.lake, m) for role, m in inputs.items()}
+            result = node.step.run(params=node.params, **frames)
+            assert isinstance(result, pl.DataFrame), f"{node.step.name} returned {type(result)}"
+            frame = result
+        table = self._conformed(node, frame)
+        pieces = [table.slice(i, SHARD_ROWS) for i in range(0, max(1, table.num_rows), SHARD_ROWS)]
+        return tuple(self._write(node, f"{key}/part-{i:05d}", p, digest_json([key, i])) for i, p in enumerate(pieces))
+
+    def _map(self, node: Node, inputs: Mapping[str, Manifest]) -> tuple[Shard, ...]:
+        aligned = {role: m for role, m in inputs.items() if role not in node.whole}
+        counts = {role: len(m.shards) for role, m in aligned.items()}
+        if len(set(counts.values())) != 1:
+            raise LakeError(f"{node.name}: inputs of a map differ in shards: {counts}", "this is a defect: report it")
+        whole = {role: frame_of(self.lake, inputs[role]) for role in node.whole}
+        digests = {role: inputs[role].digest for role in node.whole}
+        number = next(iter(counts.values()))
+        return tuple(
+            self._map_shard(node, {r: m.shards[i] for r, m in aligned.items()}, whole, digests) for i in range(number)
+        )
+
+    def _map_shard(
+        self, node: Node, parts: Mapping[str, Shard], whole: Mapping[str, pl.DataFrame], digests: Mapping[str, str]
+    ) -> Shard:
+        key = node.key({**{r: s.digest for r, s in parts.items()}, **digests})
+        pointer = f"shards/{key}.json"
+        if self.lake.exists(pointer):
+            shard = Shard.model_validate_json(self.lake.read(pointer))
+            if self.lake.exists(shard.path):
+                return shard
+        frames = {r: pl.DataFrame(self.lake.read_table(s.path, s.sha256)) for r, s in parts.items()}
+        assert node.step.run is not None, f"{node.step.name}: a map step without a function"
+        result = node.step.run(params=node.params, **frames, **whole)
+        assert isinstance(result, pl.DataFrame), f"{node.step.name} returned {type(result)}"
+        shard = self._write(node, f"shards/{key}", self._conformed(node, result), key)
+        self.lake.write(pointer, shard.model_dump_json().encode())
+        return shard
+
+    def _conformed(self, node: Node, frame: pl.DataFrame) -> pa.Table:
+        output = node.step.output
+        assert output is not None, f"{node.name}: only training has no output table"
+        if frame.get_column(output.key).is_duplicated().any():
+            raise LakeError(f"{node.name}: two rows with the same {output.key}", "this is a defect: report it")
+        return output.conform(frame.sort(output.key).to_arrow())
+
+    def _write(self, node: Node, name: str, table: pa.Table, key: str) -> Shard:
+        output = node.step.output
+        assert output is not None, f"{node.name}: only training has no output table"
+        path = f"data/{node.name}/{name}.parquet"
+        size, sha256 = self.lake.write_table(path, table)
+        digest = digest_table(table, output.volatile)
+        return Shard(path=path, rows=table.num_rows, bytes=size, sha256=sha256, digest=digest, key=key)
+
+
+def parents(inputs: Mapping[str, Manifest]) -> tuple[Parent, ...]:
+    """The inputs as a manifest records them."""
+    return tuple(Parent(role=r, name=m.name, path=m.path, digest=m.digest) for r, m in inputs.items())
+
+
+def frame_of(lake: Lake, manifest: Manifest) -> pl.DataFrame:
+    """A dataset's rows as one Polars frame."""
+    frame = pl.from_arrow(read_rows(lake, manifest))
+    assert isinstance(frame, pl.DataFrame), manifest.name
+    return frame

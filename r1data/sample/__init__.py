@@ -1,0 +1,1 @@
+"""From candidates with verdicts to estimates: pass@k, majority votes and intervals."""

@@ -1,0 +1,29 @@
+"""The one place that reads the environment. Entry points call `Settings.from_environment()` and pass it down."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the lake is, where scratch files go, which interpreter runs the GPU side."""
+
+    lake: str
+    scratch: Path
+    python: str
+    engine: Literal["vllm", "fake"]
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None, lake: str | None = None) -> "Settings":
+        """From R1_LAKE, R1_SCRATCH, R1_PYTHON and R1_ENGINE ('vllm' or 'fake'); an explicit lake wins."""
+        env = os.environ if environ is None else environ
+        return cls(
+            lake=lake or env.get("R1_LAKE", "./lake"),
+            scratch=Path(env.get("R1_SCRATCH", ".scratch")).absolute(),
+            python=env.get("R1_PYTHON", sys.executable),
+            engine="fake" if env.get("R1_ENGINE") == "fake" else "vllm",
+        )

@@ -1,0 +1,30 @@
+"""Evaluation of every checkpoint on the same held-out problems: pass@1, cons@k, format, language, length."""
+
+from r1data.recipe import Recipe
+from r1data.sample.evaluation import EVALUATE, EvaluateParams
+from r1data.stages.sampling import GenerateParams, judged, sampled
+from r1data.step import Node
+
+RAW = ("base", "student_base", "zero", "student_rl")
+
+
+def nodes(recipe: Recipe) -> list[Node]:
+    """For each checkpoint: candidates, verdicts, measures and the table of estimates."""
+    return [node for checkpoint in recipe.evaluation.checkpoints for node in _of(recipe, checkpoint)]
+
+
+def _of(recipe: Recipe, checkpoint: str) -> list[Node]:
+    prefix = f"eval/{checkpoint}"
+    params = GenerateParams(
+        split="eval",
+        kinds=("math",),
+        problems=10**9,
+        template=recipe.zero_template if checkpoint in RAW else recipe.chat_template,
+        sampling=recipe.evaluation.sampling,
+        seed=recipe.seed,
+    )
+    estimate = EvaluateParams(checkpoint=checkpoint, bootstrap=recipe.evaluation.bootstrap, seed=recipe.seed)
+    return [
+        *sampled(prefix, "evaluate", checkpoint, params),
+        Node(prefix, "evaluate", EVALUATE, estimate, judged(prefix)),
+    ]

@@ -1,0 +1,34 @@
+"""The second SFT set: rejection sampling from dev2, non-reasoning data, and their mixture (paper B.3.3)."""
+
+from r1data.recipe import Recipe
+from r1data.stages.sampling import GenerateParams, NoParams, judged, sampled
+from r1data.step import Node
+from r1data.steps.examples import GENERAL, MIX, REASONING, GeneralParams
+from r1data.steps.gates import GATE
+
+
+def nodes(recipe: Recipe) -> list[Node]:
+    """candidates, verdicts, measures, drops, the reasoning and the general examples, and the mixture."""
+    part = recipe.sft_mix
+    params = GenerateParams(
+        split="train",
+        kinds=("math",),
+        problems=part.problems,
+        template=recipe.chat_template,
+        sampling=part.sampling,
+        seed=recipe.seed + 1,
+    )
+    general = GeneralParams(
+        examples=part.general_examples,
+        with_thought=part.general_with_thought,
+        template=recipe.chat_template,
+        seed=part.seed,
+    )
+    kept = {"candidates": "sft_mix/candidates", "drops": "sft_mix/drops", "problems": "problems"}
+    return [
+        *sampled("sft_mix", "sft_mix", "dev2", params),
+        Node("sft_mix/drops", "sft_mix", GATE, part.gate, judged("sft_mix")),
+        Node("sft_mix/reasoning", "sft_mix", REASONING, NoParams(), kept, frozenset({"problems"})),
+        Node("sft_mix/general", "sft_mix", GENERAL, general, {"problems": "problems"}),
+        Node("sft_mix", "sft_mix", MIX, NoParams(), {"reasoning": "sft_mix/reasoning", "general": "sft_mix/general"}),
+    ]

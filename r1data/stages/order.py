@@ -1,0 +1,61 @@
+"""The order of the paper, stage by stage. A node uses only nodes of the same or earlier stages (checked)."""
+
+import difflib
+
+from r1data.errors import RecipeError
+from r1data.recipe import Recipe
+from r1data.stages import cold_start, evaluate, foundations, mix, rewards, training
+from r1data.step import Node
+
+STAGES = (
+    "foundations",
+    "zero",
+    "cold_start",
+    "dev1",
+    "dev2",
+    "sft_mix",
+    "dev3",
+    "rewards",
+    "r1",
+    "distill",
+    "evaluate",
+)
+
+
+def graph(recipe: Recipe) -> list[Node]:
+    """All nodes of a recipe, inputs before users."""
+    nodes = [
+        *foundations.nodes(recipe),
+        training.zero(recipe),
+        *cold_start.nodes(recipe),
+        training.dev1(recipe),
+        training.dev2(recipe),
+        *mix.nodes(recipe),
+        training.dev3(recipe),
+        *rewards.nodes(recipe),
+        training.r1(recipe),
+        training.distill(recipe),
+        training.student_rl(recipe),
+        *evaluate.nodes(recipe),
+    ]
+    _check(nodes)
+    return nodes
+
+
+def node_named(recipe: Recipe, name: str) -> Node:
+    """The node of a name; unknown names are answered with the nearest."""
+    nodes = {n.name: n for n in graph(recipe)}
+    if name not in nodes:
+        near = difflib.get_close_matches(name, nodes, n=2)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"nodes: {', '.join(nodes)}"
+        raise RecipeError(f"recipe {recipe.name}: no node {name!r}", hint)
+    return nodes[name]
+
+
+def _check(nodes: list[Node]) -> None:
+    seen: set[str] = set()
+    for node in nodes:
+        missing = set(node.inputs.values()) - seen
+        assert not missing, f"{node.name} uses {missing} before they are made"
+        assert node.stage in STAGES, f"{node.name}: unknown stage {node.stage}"
+        seen.add(node.name)

@@ -1,0 +1,70 @@
+"""Gates: thresholds on verdicts and measures. A candidate that leaves does so with gate, reason, value and evidence."""
+
+from collections import Counter
+from typing import Any
+
+import polars as pl
+
+from r1data.digest import row_id
+from r1data.recipe import GateParams
+from r1data.step import Step
+from schemas import TABLES
+
+EVIDENCE = 160
+
+
+def drops(
+    *, params: GateParams, candidates: pl.DataFrame, verdicts: pl.DataFrame, measures: pl.DataFrame
+) -> pl.DataFrame:
+    """DROPS: the first gate that each rejected candidate misses, in a fixed order; then duplicates and the quota."""
+    joined = candidates.join(verdicts.select("candidate_id", "verdict", "reason"), on="candidate_id", how="left")
+    shared = ["problem_id", "completion_tokens"]
+    joined = joined.join(measures.drop(shared), on="candidate_id", how="left").sort("problem_id", "sample_index")
+    seen: set[str] = set()
+    kept: Counter[str] = Counter()
+    rows = []
+    for row in joined.iter_rows(named=True):
+        miss = _missed(params, row) or _surplus(params, row, seen, kept)
+        if miss is None:
+            seen.add(_content(row))
+            kept[row["problem_id"]] += 1
+        else:
+            gate, reason, value = miss
+            evidence = row["completion"][:EVIDENCE]
+            rows.append((row["candidate_id"], row["problem_id"], gate, reason, value, evidence))
+    return pl.DataFrame(rows, schema={f.name: pl.String for f in TABLES["drops"].schema}, orient="row")
+
+
+def _missed(params: GateParams, row: dict[str, Any]) -> tuple[str, str, str] | None:
+    consistency = row["language_consistency"]
+    mixed = row["units_en"] > 0 and row["units_zh"] > 0
+    target = params.language_consistency
+    below = target is not None and (consistency is None or consistency < target)
+    tests = (
+        (row["verdict"] != "correct", "verdict", row["verdict"], row["reason"]),
+        (row["truncated"], "truncated", "no_end", row["finish_reason"]),
+        (not row["format_ok"], "format", "not_the_pattern", ""),
+        (below, "language", "unmeasured" if consistency is None else "below", str(consistency)),
+        (params.single_language and mixed, "language", "mixed", f"en {row['units_en']}, zh {row['units_zh']}"),
+        (row["longest_paragraph"] > params.longest_paragraph, "paragraph", "too_long", str(row["longest_paragraph"])),
+        (row["code_fence_open"], "code_block", "unclosed", ""),
+        (row["repetition"] > params.repetition, "repetition", "above", f"{row['repetition']:.3f}"),
+    )
+    return next(((gate, reason, value) for hit, gate, reason, value in tests if hit), None)
+
+
+def _surplus(
+    params: GateParams, row: dict[str, Any], seen: set[str], kept: Counter[str]
+) -> tuple[str, str, str] | None:
+    if _content(row) in seen:
+        return "duplicate", "same_text", ""
+    if kept[row["problem_id"]] >= params.keep_per_problem:
+        return "quota", "enough_for_problem", str(params.keep_per_problem)
+    return None
+
+
+def _content(row: dict[str, Any]) -> str:
+    return row_id(row["problem_id"], row["completion"])
+
+
+GATE = Step("gate", "1", "reduce", TABLES["drops"], drops)

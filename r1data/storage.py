@@ -1,0 +1,161 @@
+"""`Lake`: one root URL (a directory, `file://` or `s3://`) through fsspec. Every path is relative to the root.
+
+Invariant: a reader sees a whole object or none. Local files are written beside,
+synced and renamed; S3 objects are one PUT.
+"""
+
+import errno
+import io
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from r1data.digest import digest_bytes
+from r1data.errors import CorruptShard, LakeError, StorageError
+
+ZSTD_LEVEL = 1  # intermediate tables: 139 MB/s a core against 57 at level 3, for a fifth more bytes
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A store of immutable objects under one root."""
+
+    url: str
+    fs: fsspec.AbstractFileSystem
+    root: str
+
+    @classmethod
+    def open(cls, url: str, **options: Any) -> "Lake":
+        """The lake at a URL; `options` go to the file system (S3 endpoint, profile, keys), as fsspec users expect."""
+        try:
+            fs, root = fsspec.core.url_to_fs(str(url), **options)
+        except (ValueError, ImportError) as e:
+            raise StorageError(f"lake {url}: {e}", "use a directory, file:///path or s3://bucket/prefix") from e
+        return cls(url=str(url), fs=fs, root=root.rstrip("/"))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether objects are files of this machine."""
+        return isinstance(self.fs, LocalFileSystem)
+
+    def path(self, name: str) -> str:
+        """The file system's own path of an object."""
+        return f"{self.root}/{name}"
+
+    def uri(self, name: str = "") -> str:
+        """The URL of an object, for Polars, DuckDB and people."""
+        return str(self.fs.unstrip_protocol(self.path(name).rstrip("/")))
+
+    def exists(self, name: str) -> bool:
+        """Whether an object of that name exists."""
+        with storage_errors(self, name):
+            self.fs.invalidate_cache()
+            return bool(self.fs.exists(self.path(name)))
+
+    def read(self, name: str) -> bytes:
+        """An object's bytes; `LakeError` where there is none."""
+        with storage_errors(self, name):
+            return bytes(self.fs.cat_file(self.path(name)))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write an object whole: atomic on local disks (temporary file, fsync, rename) and on S3 (one PUT)."""
+        with storage_errors(self, name):
+            if self.is_local:
+                _write_local(Path(self.path(name)), data)
+            else:
+                self.fs.pipe_file(self.path(name), data)
+
+    def names(self, prefix: str) -> list[str]:
+        """Names of all objects below a prefix, sorted; temporary files of unfinished writes left out."""
+        with storage_errors(self, prefix):
+            self.fs.invalidate_cache()
+            found = self.fs.find(self.path(prefix)) if self.fs.exists(self.path(prefix)) else []
+        names = (f.removeprefix(self.root).lstrip("/") for f in found)
+        return sorted(n for n in names if not n.rsplit("/", 1)[-1].startswith("."))
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy an object inside the lake (server-side on S3)."""
+        if self.is_local:
+            self.write(target, self.read(source))
+            return
+        with storage_errors(self, source):
+            self.fs.copy(self.path(source), self.path(target))
+
+    def write_table(self, name: str, table: pa.Table) -> tuple[int, str]:
+        """Write Parquet (zstd); returns (bytes, SHA-256 of the file)."""
+        sink = io.BytesIO()
+        pq.write_table(table, sink, compression="zstd", compression_level=ZSTD_LEVEL, row_group_size=65_536)
+        data = sink.getvalue()
+        self.write(name, data)
+        return len(data), digest_bytes(data)
+
+    def read_table(self, name: str, sha256: str | None = None, columns: list[str] | None = None) -> pa.Table:
+        """Read Parquet; with `sha256`, bytes that differ raise `CorruptShard` before anything is parsed."""
+        data = self.read(name)
+        if sha256 is not None and digest_bytes(data) != sha256:
+            remedy = "restore the object from a copy, or delete its dataset's directory and run again"
+            raise CorruptShard(f"{self.uri(name)}: bytes differ from the manifest's SHA-256", remedy)
+        try:
+            return pq.read_table(io.BytesIO(data), columns=columns)
+        except pa.ArrowInvalid as e:
+            raise CorruptShard(f"{self.uri(name)}: not Parquet: {e}", "delete the object and run again") from e
+
+    def local_copy(self, names: list[str], folder: Path) -> Path:
+        """The objects as files of one local folder: the lake's own where it is local, else downloaded once."""
+        parents = {str(Path(n).parent) for n in names}
+        if self.is_local and len(parents) == 1:
+            return Path(self.path(parents.pop()))
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            target = folder / Path(name).name
+            if not target.exists():
+                _write_local(target, self.read(name))
+        return folder
+
+
+def _write_local(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with temporary.open("wb") as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def storage_errors(lake: Lake, name: str) -> Iterator[None]:
+    """What the operating system or the S3 client says, as one clear error with the object's name."""
+    where = f"{lake.url.rstrip('/')}/{name}"
+    try:
+        yield
+    except FileNotFoundError as e:
+        raise LakeError(f"{where}: no such object (or no such bucket)", "check the lake's URL and the name") from e
+    except PermissionError as e:
+        remedy = (
+            "check the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE) and the rights of the folder"
+        )
+        raise StorageError(f"{where}: access denied: {e}", remedy) from e
+    except OSError as e:
+        if e.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+            raise StorageError(
+                f"{where}: no space left: {e}", "free space or move the lake; nothing was published"
+            ) from e
+        raise StorageError(f"{where}: {type(e).__name__}: {e}", "check the store's endpoint and that it is up") from e
+    except Exception as e:
+        if type(e).__module__.partition(".")[0] not in {"botocore", "aiobotocore", "aiohttp"}:
+            raise
+        remedy = "check credentials, region and endpoint of the S3 store"
+        raise StorageError(f"{where}: {type(e).__name__}: {e}", remedy) from e

@@ -1,0 +1,109 @@
+"""What a training stage is told: the recipe sections that `training.*` mains read. They enter the cache key whole."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from r1data.params import Params
+
+
+class ArchitectureParams(Params):
+    """A Qwen2 decoder trained from scratch (the demo's base and student)."""
+
+    hidden_size: int = 96
+    intermediate_size: int = 288
+    layers: int = 3
+    heads: int = 3
+    kv_heads: int = 3
+    max_positions: int = 256
+
+
+class OptimizerParams(Params):
+    """AdamW with linear warm-up and cosine decay to `final_fraction` of the learning rate."""
+
+    learning_rate: float
+    final_fraction: float = 0.1
+    warmup_steps: int = 10
+    weight_decay: float = 0.0
+    beta2: float = 0.95
+    clip_grad: float = 1.0
+    zero_stage: Literal[0, 1, 2, 3] = 2
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    micro_batch: int = 32
+
+
+class PretrainParams(Params):
+    """Next-token training of a new model on the demo corpus."""
+
+    architecture: ArchitectureParams
+    optimizer: OptimizerParams
+    steps: int
+    batch: int = 32
+    max_length: int = 256
+    save_every: int = 400
+    seed: int = 0
+
+
+class SftParams(Params):
+    """Supervised fine-tuning, loss on completions only (paper B.4.2: 2-3 epochs, cosine to a tenth)."""
+
+    optimizer: OptimizerParams
+    epochs: int = 2
+    batch: int = 32
+    max_length: int = 256
+    save_every: int = 200
+    seed: int = 0
+
+
+class RewardModelParams(Params):
+    """A scalar head on the policy: `helpful` pairwise on the summary, `safe` point-wise on all (paper 3.2.2)."""
+
+    optimizer: OptimizerParams
+    target: Literal["helpful", "safe"]
+    epochs: int = 3
+    batch: int = 32
+    max_length: int = 256
+    held_out: float = 0.2
+    save_every: int = 200
+    seed: int = 0
+
+
+class RewardParams(Params):
+    """Reward values as recipe numbers, summed: accuracy, format, language weight x consistency, reward models."""
+
+    accuracy_correct: float = 1.0
+    accuracy_wrong: float = 0.0
+    format_ok: float = 0.2
+    format_bad: float = 0.0
+    language_weight: float = 0.0
+    helpful_weight: float = 0.0
+    safe_weight: float = 0.0
+
+
+class GrpoParams(Params):
+    """GRPO (paper 2.1): G outputs a prompt, group advantages, K3 KL in the loss, clipped ratio."""
+
+    optimizer: OptimizerParams
+    reward: RewardParams = RewardParams()
+    template: str
+    steps: int
+    prompts_per_step: int = 32
+    group: int = 16
+    updates_per_rollout: int = 1
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 96
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    kl: float = 0.001
+    reference_every: int = Field(400, description="steps between replacements of the reference by the policy")
+    advantage: Literal["group_std", "mean_only", "leave_one_out"] = "group_std"
+    aggregation: Literal["token", "sequence", "group"] = "token"
+    importance_cap: float = 2.0
+    max_mismatch: float = Field(
+        0.01, description="largest mean |log-prob difference| between trainer and engine, in nats"
+    )
+    general_share: float = Field(0.0, description="share of general prompts in a step")
+    general_from_step: int = Field(0, description="first step with general prompts (paper: the last 400 of 1,700)")
+    save_every: int = 10
+    seed: int = 0

@@ -1,0 +1,1 @@
+"""Verdicts on candidates: the pure rules of `rewards`, and a computer algebra system in a killable process."""

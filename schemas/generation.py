@@ -1,0 +1,103 @@
+"""What models said and what was found about it: candidates apart from verdicts and measures, each redone alone."""
+
+import pyarrow as pa
+
+from schemas.columns import flag, integer, number, text
+from schemas.table import TableSchema
+
+CANDIDATES = TableSchema(
+    name="candidates",
+    version=1,
+    key="candidate_id",
+    schema=pa.schema(
+        [
+            text("candidate_id"),
+            text("problem_id"),
+            text("prompt"),
+            text("completion"),
+            integer("sample_index"),
+            integer("seed"),
+            integer("prompt_tokens"),
+            integer("completion_tokens"),
+            text("finish_reason"),
+            text("model"),
+            text("model_digest"),
+            text("sampling_digest"),
+            text("template_digest"),
+            number("latency_ms"),
+        ]
+    ),
+    volatile=frozenset({"latency_ms"}),
+)
+
+# verdict: correct, wrong, undecided; reason is a code, empty only for a plain correct or wrong.
+VERDICTS = TableSchema(
+    name="verdicts",
+    version=1,
+    key="candidate_id",
+    schema=pa.schema(
+        [
+            text("candidate_id"),
+            text("problem_id"),
+            text("verdict"),
+            text("reason"),
+            text("answer", null=True),
+            text("tier"),
+            text("verifier"),
+            number("milliseconds"),
+        ]
+    ),
+    volatile=frozenset({"milliseconds"}),
+)
+
+# Shares are of language units over the chain of thought; null where there are too few units to say.
+MEASURES = TableSchema(
+    name="measures",
+    version=1,
+    key="candidate_id",
+    schema=pa.schema(
+        [
+            text("candidate_id"),
+            text("problem_id"),
+            text("language"),
+            flag("format_ok"),
+            flag("truncated"),
+            number("language_consistency", null=True),
+            integer("units_en"),
+            integer("units_zh"),
+            integer("units_other"),
+            integer("language_switches"),
+            integer("characters"),
+            integer("completion_tokens"),
+            integer("longest_paragraph"),
+            flag("code_fence_open"),
+            number("repetition"),
+            integer("reflection_words"),
+            flag("summary_present"),
+        ]
+    ),
+)
+
+# One reinforcement-learning sample as it was scored: the record that a resumed run replays and a curve is drawn from.
+ROLLOUTS = TableSchema(
+    name="rollouts",
+    version=1,
+    key="rollout_id",
+    schema=pa.schema(
+        [
+            text("rollout_id"),
+            integer("step"),
+            text("prompt_id"),
+            text("problem_id"),
+            integer("sample_index"),
+            integer("seed"),
+            text("completion"),
+            text("finish_reason"),
+            integer("completion_tokens"),
+            number("reward", null=True),
+            text("components"),
+            text("verdict"),
+            number("advantage", null=True),
+        ]
+    ),
+)

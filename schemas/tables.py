@@ -1,0 +1,25 @@
+"""Every table of the lake by name. Tests compare each with its committed snapshot."""
+
+from schemas.generation import CANDIDATES, MEASURES, ROLLOUTS, VERDICTS
+from schemas.outcomes import DROPS, EVALUATIONS, METRICS
+from schemas.sources import CORPUS, PROBLEMS
+from schemas.table import TableSchema
+from schemas.training_sets import PREFERENCES, SAFETY_LABELS, SFT_EXAMPLES
+
+TABLES: dict[str, TableSchema] = {
+    t.name: t
+    for t in (
+        PROBLEMS,
+        CORPUS,
+        CANDIDATES,
+        VERDICTS,
+        MEASURES,
+        ROLLOUTS,
+        DROPS,
+        EVALUATIONS,
+        METRICS,
+        SFT_EXAMPLES,
+        PREFERENCES,
+        SAFETY_LABELS,
+    )
+}

@@ -1,0 +1,108 @@
+"""Commit a trained model to the lake: safetensors, config, tokenizer, metrics, rollouts, probe log-probs, parents.
+
+The digest covers weights, config and tokenizer; metrics and rollouts lie beside them and do not enter.
+"""
+
+import io
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from r1data.digest import digest_bytes, row_id
+from r1data.lineage import commit
+from r1data.manifest import FileEntry, Manifest, Parent, checkpoint_digest
+from schemas import TABLES
+from training.core import Trainer
+from training.job import Job
+
+IDENTITY = ("model.safetensors", "config.json", "tokenizer.json")
+PROBES = 4
+PROBE_LENGTH = 24
+
+
+def commit_checkpoint(
+    job: Job, trainer: Trainer, tokenizer: Any, probe_texts: list[str], rollouts: pa.Table | None
+) -> None:
+    """Export and commit; on all ranks (ZeRO-3 gathers), written by rank 0."""
+    weights = dict(trainer.named_weights())
+    if trainer.rank != 0:
+        return
+    folder = job.scratch / "export"
+    shutil.rmtree(folder, ignore_errors=True)
+    module = trainer.engine.module
+    module.save_pretrained(str(folder), state_dict=weights)
+    tokenizer.save_pretrained(str(folder))
+    tables = {"metrics.parquet": metrics_table(job.node.name, trainer.metrics)}
+    if rollouts is not None:
+        tables["rollouts.parquet"] = rollouts
+    files = [_put(job, p.name, p.read_bytes()) for p in sorted(folder.iterdir()) if p.is_file()]
+    files += [_put(job, name, _parquet(table)) for name, table in tables.items()]
+    commit(
+        job.lake,
+        Manifest(
+            kind="checkpoint",
+            name=f"{job.recipe}/{job.node.name}",
+            path=job.folder,
+            key=job.key,
+            step=job.node.step.name,
+            version=job.node.step.version,
+            digest=checkpoint_digest(tuple(f for f in files if Path(f.path).name in IDENTITY)),
+            files=tuple(files),
+            parents=tuple(
+                Parent(role=role, name=m.name, path=m.path, digest=m.digest) for role, m in job.inputs.items()
+            ),
+            params=job.node.params.model_dump(mode="json"),
+            counts={"steps": trainer.step} | {f"rows_in_{r}": m.rows for r, m in job.inputs.items() if m.rows},
+            probe=probe(module, tokenizer, probe_texts) if probe_texts else {},
+            started=time.time() - (time.monotonic() - trainer.started),
+        ),
+    )
+    for state in job.scratch.glob("state-*"):
+        shutil.rmtree(state)
+
+
+def metrics_table(stage: str, metrics: list[dict[str, float]]) -> pa.Table:
+    """METRICS, one row a step and metric."""
+    rows = [
+        {
+            "metric_id": row_id("metric", stage, int(m["step"]), name),
+            "stage": stage,
+            "step": int(m["step"]),
+            "metric": name,
+            "value": float(value),
+            "elapsed_s": m["elapsed_s"],
+        }
+        for m in metrics
+        for name, value in m.items()
+        if name not in ("step", "elapsed_s")
+    ]
+    return TABLES["metrics"].conform(pa.Table.from_pylist(rows, schema=TABLES["metrics"].schema))
+
+
+@torch.no_grad()
+def probe(model: Any, tokenizer: Any, texts: list[str]) -> dict[str, Any]:
+    """Log-probs of the tokens of fixed prompts, so that a server can be checked without torch."""
+    prompts = [tokenizer(t, add_special_tokens=False)["input_ids"][:PROBE_LENGTH] for t in texts[:PROBES]]
+    found = []
+    for ids in prompts:
+        logits = model(input_ids=torch.tensor([ids], device=model.device)).logits[0].float()
+        logprobs = torch.log_softmax(logits, -1)
+        found.append([float(logprobs[i, t]) for i, t in enumerate(ids[1:])])
+    return {"prompts": prompts, "logprobs": found}
+
+
+def _put(job: Job, name: str, data: bytes) -> FileEntry:
+    path = f"{job.folder}/{name}"
+    job.lake.write(path, data)
+    return FileEntry(path=path, bytes=len(data), sha256=digest_bytes(data))
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()

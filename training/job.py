@@ -1,0 +1,102 @@
+"""What every training main shares: its command line, its inputs from the lake, and how it ends.
+
+    python -m training.grpo --recipe demo --node zero --lake ./lake --engine-url http://127.0.0.1:8000
+
+Exit status 0: the checkpoint is committed; 1: an error, printed with its remedy; 143: ended by SIGTERM, state saved.
+"""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from r1data.endpoint import Endpoint
+from r1data.errors import R1Error, StageFailed
+from r1data.manifest import Manifest
+from r1data.recipe import load_recipe
+from r1data.refs import resolve
+from r1data.stages import node_named
+from r1data.step import Node
+from r1data.storage import Lake
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training node with its inputs resolved."""
+
+    recipe: str
+    node: Node
+    lake: Lake
+    inputs: dict[str, Manifest]
+    key: str
+    scratch: Path
+    endpoint: Endpoint | None
+
+    @property
+    def folder(self) -> str:
+        """Where the checkpoint goes in the lake."""
+        return self.node.folder(self.key)
+
+    def model_folder(self, role: str) -> Path:
+        """The files of an input checkpoint as a local folder."""
+        manifest = self.inputs[role]
+        return self.lake.local_copy([f.path for f in manifest.files], self.scratch / "inputs" / manifest.digest[:16])
+
+
+class Stopped(BaseException):
+    """SIGTERM came."""
+
+
+def run(train: Callable[[Job], None]) -> int:
+    """Parse the command line, train, and turn errors into an exit status."""
+    arguments = _arguments()
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        train(open_job(arguments))
+    except R1Error as e:
+        if arguments.debug:
+            raise
+        print(f"error: {e}", file=sys.stderr, flush=True)
+        return 1
+    except Stopped:
+        print("ended by SIGTERM; the last saved state is kept", flush=True)
+        return 143
+    return 0
+
+
+def open_job(arguments: argparse.Namespace) -> Job:
+    """The job of a command line: inputs are the recipe's refs."""
+    recipe = load_recipe(arguments.recipe)
+    node = node_named(recipe, arguments.node)
+    lake = Lake.open(arguments.lake)
+    inputs = {role: resolve(lake, f"{recipe.name}/{name}") for role, name in node.inputs.items()}
+    key = node.key({role: m.digest for role, m in inputs.items()})
+    if arguments.key and arguments.key != key:
+        raise StageFailed(
+            f"{node.name}: asked for key {arguments.key}, but its inputs and params give {key}",
+            "an input's ref moved in between: run the plan again",
+        )
+    endpoint = Endpoint(arguments.engine_url, arguments.engine_model) if arguments.engine_url else None
+    scratch = Path(arguments.scratch) / node.name / key
+    scratch.mkdir(parents=True, exist_ok=True)
+    return Job(recipe.name, node, lake, inputs, key, scratch, endpoint)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train one node of a recipe and commit its checkpoint.")
+    parser.add_argument("--recipe", required=True, help="a shipped recipe's name or a .toml file")
+    parser.add_argument("--node", required=True, help="the node to train, e.g. zero")
+    parser.add_argument("--lake", required=True, help="root URL of the lake")
+    parser.add_argument("--key", help="the cache key that the caller expects")
+    parser.add_argument("--scratch", default=".scratch", help="local folder for saved states")
+    parser.add_argument("--engine-url", help="vLLM server for rollouts")
+    parser.add_argument("--engine-model", default="policy", help="the model name it serves")
+    parser.add_argument("--debug", action="store_true", help="errors with their traceback")
+    return parser.parse_args()
