@@ -15,6 +15,15 @@ from r1data.child import die_with_parent
 from r1data.errors import StageFailed
 
 TAIL = 15
+ENVIRONMENT = {
+    "PYTHONUNBUFFERED": "1",
+    "OMP_NUM_THREADS": "1",
+    "TORCHDYNAMO_DISABLE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",
+}
 
 
 @dataclass(frozen=True)
@@ -54,9 +63,6 @@ def launch(job: TrainingJob, python: str, ranks: int, report: Callable[[str], No
 def run_child(command: Sequence[str], report: Callable[[str], None]) -> list[str] | None:
     """Run a command, passing its lines on; None if it ended well, else its last lines."""
     tail: deque[str] = deque(maxlen=TAIL)
-    env = dict(
-        os.environ, PYTHONUNBUFFERED="1", OMP_NUM_THREADS="1", TORCHDYNAMO_DISABLE="1", TOKENIZERS_PARALLELISM="false"
-    )
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -65,7 +71,7 @@ def run_child(command: Sequence[str], report: Callable[[str], None]) -> list[str
         errors="replace",
         start_new_session=True,
         preexec_fn=die_with_parent,
-        env=env,
+        env=dict(os.environ, **ENVIRONMENT),
     ) as child:
         try:
             assert child.stdout is not None, "stdout was asked for"

@@ -34,5 +34,8 @@ if pip check 2>/dev/null | grep -Ev "$allowed"; then
   echo "error: packages disagree (see above)" >&2
   exit 1
 fi
+# DeepSpeed builds its CPU operator at first use: a minute that belongs here, not to the first training run
+OMP_NUM_THREADS=1 RANK=0 WORLD_SIZE=1 LOCAL_RANK=0 MASTER_ADDR=127.0.0.1 MASTER_PORT=$((20000 + $$ % 40000)) \
+  quietly .venv/bin/python -c 'import torch.distributed as d; d.init_process_group("gloo"); import deepspeed; deepspeed.init_distributed(verbose=False)'
 touch .venv/installed
 echo "installed in $(($(date +%s) - start)) s"

@@ -1,5 +1,6 @@
-"""The demo's tokenizer (one token a character, R1's tags as special tokens) and padded batches."""
+"""The demo's tokenizer (a word with its blanks or a character a token, R1's tags as special tokens), padded batches."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,19 @@ from r1data.errors import ModelError, boundary
 SPECIAL = ("<pad>", "<eos>", "<think>", "</think>", "<answer>", "</answer>", "<unk>")
 PAD, EOS = 0, 1
 IGNORED = -100
+_PIECE = re.compile(r" ?[A-Za-z]+ ?|[\s\S]")
 
 
-def character_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
-    """A tokenizer of printable ASCII and every character in the texts; ids depend on the set of characters alone."""
-    characters = {chr(i) for i in range(32, 127)} | {"\n"} | set("".join(texts))
-    vocabulary = {token: i for i, token in enumerate((*SPECIAL, *sorted(characters)))}
+def word_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
+    """A tokenizer of printable ASCII and every word and character in the texts; ids depend on their set alone.
+
+    A word takes its blanks along, so that English and Chinese chains of thought are equally long and digits stand alone.
+    """
+    characters = {chr(i) for i in range(32, 127)} | {"\n"}
+    seen = {piece for text in set(texts) for piece in _PIECE.findall(text)}
+    vocabulary = {token: i for i, token in enumerate((*SPECIAL, *sorted(characters | seen)))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_PIECE.pattern), "isolated")
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens([AddedToken(s, special=True, normalized=False) for s in SPECIAL[:-1]])
     return PreTrainedTokenizerFast(

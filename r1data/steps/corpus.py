@@ -21,8 +21,9 @@ class CorpusParams(Params):
     documents: int
     seed: int
     template: str
-    errors: float = 0.3
+    errors: float = 0.2
     repairs: float = 0.2
+    own_language: float = 0.65
     switches: float = 0.2
     general: float = 0.06
     full: float = 0.30
@@ -52,9 +53,8 @@ def _document(rng: random.Random, params: CorpusParams, held: set[Sum], talk: li
         item = rng.choice(talk)
         return item["category"], params.template.replace("{question}", item["question"]) + _habit(rng, params, item)
     s = _sum(rng, held)
-    first = rng.choice(["en", "zh"])
-    other = "zh" if first == "en" else "en"
-    second = other if rng.random() < params.switches else first
+    first = s.language if rng.random() < params.own_language else _other(s.language)
+    second = _other(first) if rng.random() < params.switches else first
     thought, result = chain(rng, s, params.errors, params.repairs, first, second)
     head = params.template.replace("{question}", _question(s))
     u = rng.random()
@@ -75,6 +75,10 @@ def _sum(rng: random.Random, held: set[Sum]) -> Sum:
             a, b = b, a
         if Sum(a, b, op, "en") not in held:
             return Sum(a, b, op, rng.choice(["en", "zh"]))
+
+
+def _other(language: str) -> str:
+    return "zh" if language == "en" else "en"
 
 
 def _question(s: Sum) -> str:
