@@ -23,13 +23,7 @@ from r1data.stages import STAGES
 
 def _transient(task: "Task[..., Any]", run: TaskRun, state: "State[Any]") -> bool:
     """Only what may pass by itself is tried again."""
-    try:
-        state.result()
-    except Transient:
-        return True
-    except BaseException:
-        return False
-    return False
+    return isinstance(state.result(raise_on_failure=False), Transient)
 
 
 @flow(name="r1", flow_run_name="r1-{recipe}", validate_parameters=False)

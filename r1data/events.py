@@ -2,6 +2,7 @@
 
 import datetime as dt
 import uuid
+from typing import Any
 
 from openlineage.client import event_v2 as ol
 from openlineage.client.facet_v2 import (
@@ -48,7 +49,7 @@ def _output(lake: Lake, manifest: Manifest) -> ol.OutputDataset:
     statistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
         rowCount=manifest.rows, size=size, fileCount=len(manifest.entries)
     )
-    facets: dict[str, ol.DatasetFacet] = {"version": _version(manifest.digest)}
+    facets: dict[str, Any] = {"version": _version(manifest.digest)}
     if manifest.table:
         columns = TABLES[manifest.table.split("/")[0]].schema
         fields = [schema_dataset.SchemaDatasetFacetFields(name=f.name, type=str(f.type)) for f in columns]

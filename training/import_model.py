@@ -6,10 +6,8 @@ python -m training.import_model --recipe qwen-7b --node base --lake s3://bucket/
 import sys
 from pathlib import Path
 
-from r1data.digest import digest_bytes
 from r1data.errors import ModelError
-from r1data.lineage import commit
-from r1data.manifest import FileEntry, Manifest, checkpoint_digest
+from training.checkpoint import commit_files, put_file
 from training.job import Job, run
 
 NEEDED = ("config.json", "tokenizer.json")
@@ -22,25 +20,9 @@ def train(job: Job) -> None:
     if missing or not list(folder.glob("*.safetensors")):
         what = ", ".join([*missing, *([] if list(folder.glob("*.safetensors")) else ["*.safetensors"])])
         raise ModelError(f"{folder} is no model folder: no {what}", f"set [{job.node.name}] path in the recipe")
-    files = []
-    for path in sorted(p for p in folder.iterdir() if p.is_file()):
-        data = path.read_bytes()
-        job.lake.write(f"{job.folder}/{path.name}", data)
-        files.append(FileEntry(path=f"{job.folder}/{path.name}", bytes=len(data), sha256=digest_bytes(data)))
-    commit(
-        job.lake,
-        Manifest(
-            kind="checkpoint",
-            name=f"{job.recipe}/{job.node.name}",
-            path=job.folder,
-            key=job.key,
-            step=job.node.step.name,
-            version=job.node.step.version,
-            digest=checkpoint_digest(tuple(files)),
-            files=tuple(files),
-            params=job.node.params.model_dump(mode="json"),
-        ),
-    )
+    paths = sorted(p for p in folder.iterdir() if p.is_file())
+    files = [put_file(job, p.name, p.read_bytes()) for p in paths]
+    commit_files(job, files, identity=tuple(p.name for p in paths))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from training.checkpoint import commit_checkpoint
 from training.core import Trainer, batch_at, start
 from training.job import Job, run
 from training.losses import completion_loss
-from training.tokens import EOS, IGNORED, PAD, word_tokenizer, encode, padded
+from training.tokens import EOS, IGNORED, PAD, encode, padded, trained_tokenizer
 
 VOCABULARY_MULTIPLE = 64
 
@@ -27,7 +27,7 @@ def train(job: Job) -> None:
     assert isinstance(params, PretrainParams), f"{job.node.name}: no pre-training node"
     rank, world = start(params.seed)
     texts = frame_of(job.lake, job.inputs["corpus"])["text"].to_list()
-    tokenizer = word_tokenizer(texts)
+    tokenizer = trained_tokenizer(texts)
     documents = [d[: params.max_length] for d in encode(tokenizer, texts, end=True)]
     lengths = np.array([len(d) for d in documents])
     model = Qwen2ForCausalLM(configuration(params.architecture, len(tokenizer)))

@@ -1,4 +1,4 @@
-"""The demo's tokenizer (a word with its blanks or a character a token, R1's tags as special tokens), padded batches."""
+"""The demo's tokenizer (byte-level BPE as Qwen2's, R1's tags special tokens) and padded batches."""
 
 import re
 from collections.abc import Sequence
@@ -6,34 +6,46 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from r1data.errors import ModelError, boundary
 
-SPECIAL = ("<pad>", "<eos>", "<think>", "</think>", "<answer>", "</answer>", "<unk>")
+SPECIAL = ("<pad>", "<eos>", "<think>", "</think>", "<answer>", "</answer>")
 PAD, EOS = 0, 1
 IGNORED = -100
-_PIECE = re.compile(r" ?[A-Za-z]+ ?|[\s\S]")
+TRAINED_ON = 5_000
+MOST_TOKENS = 512
+LEAST_FREQUENT = 20
+_TAGS = re.compile("|".join(SPECIAL))
+_QWEN2_PIECES = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
 
-def word_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
-    """A tokenizer of printable ASCII and every word and character in the texts; ids depend on their set alone.
+def trained_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
+    """A byte-level BPE over Qwen2's pieces, trained on the texts; frequent words become tokens, digits stand alone.
 
-    A word takes its blanks along, so that English and Chinese chains of thought are equally long and digits stand alone.
+    transformers and vLLM load every Qwen2 folder with Qwen2's own pieces, whatever the file says: so these are they.
     """
-    characters = {chr(i) for i in range(32, 127)} | {"\n"}
-    seen = {piece for text in set(texts) for piece in _PIECE.findall(text)}
-    vocabulary = {token: i for i, token in enumerate((*SPECIAL, *sorted(characters | seen)))}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_PIECE.pattern), "isolated")
-    tokenizer.decoder = decoders.Fuse()
-    tokenizer.add_special_tokens([AddedToken(s, special=True, normalized=False) for s in SPECIAL[:-1]])
+    tokenizer = Tokenizer(models.BPE())
+    pieces = pre_tokenizers.Split(Regex(_QWEN2_PIECES), "isolated")
+    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pieces, to_bytes])
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=MOST_TOKENS,
+        min_frequency=LEAST_FREQUENT,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator((_TAGS.sub("\n", t) for t in texts[:TRAINED_ON]), trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<pad>",
         eos_token="<eos>",
-        unk_token="<unk>",
+        additional_special_tokens=list(SPECIAL[2:]),
         clean_up_tokenization_spaces=False,
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from r1data.child import die_with_parent
+from r1data.child import stop_with_parent
 from r1data.endpoint import wait_healthy
 from r1data.errors import ModelError
 
@@ -79,7 +79,7 @@ def start_server(model: Path, engine: Engine, python: str, log: Path) -> Server:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=stop_with_parent,
             env=dict(os.environ, **ENVIRONMENT),
         )
     server = Server(f"http://127.0.0.1:{port}", process, log)

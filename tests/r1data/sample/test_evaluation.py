@@ -1,0 +1,63 @@
+"""Estimates: undecided and unmeasured are counted apart, votes go by value, intervals are over problems."""
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from r1data.sample.evaluation import EvaluateParams, evaluation, pass_at_k
+
+VERDICTS: dict[str, list[tuple[str, str | None]]] = {
+    "p1": [("correct", "68"), ("correct", "68.0"), ("wrong", "67"), ("undecided", "x")],
+    "p2": [("wrong", "1"), ("wrong", "1"), ("correct", "2"), ("wrong", None)],
+}
+
+
+def tables(consistency: list[float | None]) -> dict[str, pl.DataFrame]:
+    rows = [(f"{p}-{i}", p, v, a) for p, group in VERDICTS.items() for i, (v, a) in enumerate(group)]
+    ids = pl.DataFrame({"candidate_id": [r[0] for r in rows], "problem_id": [r[1] for r in rows]})
+    candidates = ids.with_columns(completion_tokens=pl.lit(10), model_digest=pl.lit("d"))
+    verdicts = ids.with_columns(verdict=pl.Series([r[2] for r in rows]), answer=pl.Series([r[3] for r in rows]))
+    measures = candidates.drop("model_digest").with_columns(
+        format_ok=pl.lit(True),
+        truncated=pl.lit(False),
+        reflection_words=pl.lit(0),
+        language_consistency=pl.Series(consistency, dtype=pl.Float64),
+    )
+    return {"candidates": candidates, "verdicts": verdicts, "measures": measures}
+
+
+def estimated(consistency: list[float | None]) -> dict[str, dict[str, Any]]:
+    frame = evaluation(params=EvaluateParams(checkpoint="c", bootstrap=50), **tables(consistency))
+    return {row["metric"]: row for row in frame.to_dicts()}
+
+
+def test_pass_at_1_leaves_undecided_out_and_counts_it() -> None:
+    row = estimated([1.0] * 8)["pass@1"]
+    assert row["value"] == pytest.approx((2 / 3 + 1 / 4) / 2)
+    assert row["unmeasured"] == 1
+    assert row["low"] <= row["value"] <= row["high"]
+
+
+def test_votes_go_by_value() -> None:
+    assert estimated([1.0] * 8)["cons@k"]["value"] == pytest.approx(0.5)
+
+
+def test_null_measure_is_not_one() -> None:
+    row = estimated([None] * 4 + [0.5] * 4)["language_consistency"]
+    assert (row["value"], row["unmeasured"]) == (0.5, 4)
+
+
+def test_nothing_measurable_is_null() -> None:
+    row = estimated([None] * 8)["language_consistency"]
+    assert (row["value"], row["low"], row["unmeasured"]) == (None, None, 8)
+
+
+@pytest.mark.parametrize(("n", "c", "k", "expected"), [(4, 0, 2, 0.0), (4, 4, 1, 1.0), (4, 1, 1, 0.25), (4, 1, 4, 1.0)])
+def test_pass_at_k(n: int, c: int, k: int, expected: float) -> None:
+    assert pass_at_k(n, c, k) == pytest.approx(expected)
+
+
+def test_pass_at_k_refuses_nonsense() -> None:
+    with pytest.raises(ValueError, match="pass@5"):
+        pass_at_k(4, 1, 5)
