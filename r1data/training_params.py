@@ -16,6 +16,8 @@ class ArchitectureParams(Params):
     heads: int = 3
     kv_heads: int = 3
     max_positions: int = 256
+    initializer_range: float = 0.02
+    rope_theta: float = 10_000.0
 
 
 class OptimizerParams(Params):
@@ -40,6 +42,7 @@ class PretrainParams(Params):
     steps: int
     batch: int = 32
     max_length: int = 256
+    loss_after: str = Field("", description="only what follows this mark in a document is learnt; empty: all of it")
     save_every: int = 400
     seed: int = 0
 

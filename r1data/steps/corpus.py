@@ -21,7 +21,7 @@ class CorpusParams(Params):
     documents: int
     seed: int
     template: str
-    errors: float = 0.2
+    errors: float = 0.15
     repairs: float = 0.2
     own_language: float = 0.65
     switches: float = 0.2
