@@ -23,15 +23,15 @@ class SourceParams(Params):
     name: str
     kind: Literal["math", "general"] = "math"
     split: Literal["train", "eval", "benchmark"] = "train"
-    task: str | None = Field(None, description="a reasoning-gym task, e.g. chain_sum")
+    task: str | None = Field(default=None, description="a reasoning-gym task, e.g. chain_sum")
     options: dict[str, int | float | str | bool] = {}
     size: int = 0
     seed: int = 0
-    url: str | None = Field(None, description="JSONL or Parquet: local path, s3:// or https://")
-    columns: dict[str, str] = Field({}, description="our column = theirs, for question and answer")
-    answer_after: str | None = Field(None, description="the gold answer follows this mark, as #### in GSM8K")
+    url: str | None = Field(default=None, description="JSONL or Parquet: local path, s3:// or https://")
+    columns: dict[str, str] = Field(default={}, description="our column = theirs, for question and answer")
+    answer_after: str | None = Field(default=None, description="the gold answer follows this mark, as #### in GSM8K")
     limit: int | None = None
-    wording: dict[str, str] = Field({}, description="question by language, from the task's {a} {op} {b}")
+    wording: dict[str, str] = Field(default={}, description="question by language, from the task's {a} {op} {b}")
     language: str = "en"
     category: str = "arithmetic"
     licence: str = "Apache-2.0"

@@ -42,7 +42,9 @@ class PretrainParams(Params):
     steps: int
     batch: int = 32
     max_length: int = 256
-    loss_after: str = Field("", description="only what follows this mark in a document is learnt; empty: all of it")
+    loss_after: str = Field(
+        default="", description="only what follows this mark in a document is learnt; empty: all of it"
+    )
     save_every: int = 400
     seed: int = 0
 
@@ -99,14 +101,16 @@ class GrpoParams(Params):
     clip_low: float = 0.2
     clip_high: float = 0.2
     kl: float = 0.001
-    reference_every: int = Field(400, description="steps between replacements of the reference by the policy")
+    reference_every: int = Field(default=400, description="steps between replacements of the reference by the policy")
     advantage: Literal["group_std", "mean_only", "leave_one_out"] = "group_std"
     aggregation: Literal["token", "sequence", "group"] = "token"
     importance_cap: float = 2.0
     max_mismatch: float = Field(
-        0.01, description="largest mean |log-prob difference| between trainer and engine, in nats"
+        default=0.01, description="largest mean |log-prob difference| between trainer and engine, in nats"
     )
-    general_share: float = Field(0.0, description="share of general prompts in a step")
-    general_from_step: int = Field(0, description="first step with general prompts (paper: the last 400 of 1,700)")
+    general_share: float = Field(default=0.0, description="share of general prompts in a step")
+    general_from_step: int = Field(
+        default=0, description="first step with general prompts (paper: the last 400 of 1,700)"
+    )
     save_every: int = 10
     seed: int = 0

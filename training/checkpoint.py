@@ -6,12 +6,14 @@ The digest covers weights, config and tokenizer; metrics and rollouts lie beside
 import io
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from transformers.utils import logging
 
 from r1data.digest import digest_bytes, row_id
 from r1data.lineage import commit
@@ -21,38 +23,38 @@ from schemas import TABLES
 from training.core import Trainer
 from training.job import Job
 
-IDENTITY = ("model.safetensors", "config.json", "tokenizer.json")
 PROBES = 4
 PROBE_LENGTH = 24
 
 
 def commit_checkpoint(
-    job: Job, trainer: Trainer, tokenizer: Any, probe_texts: list[str], rollouts: pa.Table | None
+    job: Job,
+    trainer: Trainer,
+    tokenizer: Any,
+    probe_texts: list[str],
+    counts: Mapping[str, int],
+    rollouts: pa.Table | None = None,
 ) -> None:
-    """Export and commit; on all ranks (ZeRO-3 gathers), written by rank 0."""
+    """Export and commit; called on all ranks (ZeRO-3 gathers), written by rank 0. The job's scratch folder goes."""
     weights = dict(trainer.named_weights())
+    probed = probe(trainer.engine, tokenizer, probe_texts) if probe_texts else {}
     if trainer.rank != 0:
         return
-    folder = job.scratch / "export"
-    shutil.rmtree(folder, ignore_errors=True)
-    module = trainer.engine.module
-    module.save_pretrained(str(folder), state_dict=weights)
-    tokenizer.save_pretrained(str(folder))
+    files = _export(job, trainer.engine.module, weights, tokenizer)
+    identity = tuple(Path(f.path).name for f in files)
     tables = {"metrics.parquet": metrics_table(job.node.name, trainer.metrics)}
     if rollouts is not None:
         tables["rollouts.parquet"] = rollouts
-    files = [put_file(job, p.name, p.read_bytes()) for p in sorted(folder.iterdir()) if p.is_file()]
     files += [put_file(job, name, _parquet(table)) for name, table in tables.items()]
     commit_files(
         job,
         files,
-        identity=IDENTITY,
-        counts={"steps": trainer.step} | {f"rows_in_{r}": m.rows for r, m in job.inputs.items() if m.rows},
-        probe=probe(module, tokenizer, probe_texts) if probe_texts else {},
+        identity=identity,
+        counts={"steps": trainer.step, **_rows_in(job), **counts},
+        probe=probed,
         started=time.time() - (time.monotonic() - trainer.started),
     )
-    for state in job.scratch.glob("state-*"):
-        shutil.rmtree(state)
+    shutil.rmtree(job.scratch, ignore_errors=True)
 
 
 def metrics_table(stage: str, metrics: list[dict[str, float]]) -> pa.Table:
@@ -75,7 +77,7 @@ def metrics_table(stage: str, metrics: list[dict[str, float]]) -> pa.Table:
 
 @torch.no_grad()
 def probe(model: Any, tokenizer: Any, texts: list[str]) -> dict[str, Any]:
-    """Log-probs of the tokens of fixed prompts, so that a server can be checked without torch."""
+    """Log-probs of the tokens of fixed prompts, so that a server can be checked without torch; on all ranks."""
     prompts = [tokenizer(t, add_special_tokens=False)["input_ids"][:PROBE_LENGTH] for t in texts[:PROBES]]
     found = []
     for ids in prompts:
@@ -83,6 +85,20 @@ def probe(model: Any, tokenizer: Any, texts: list[str]) -> dict[str, Any]:
         logprobs = torch.log_softmax(logits, -1)
         found.append([float(logprobs[i, t]) for i, t in enumerate(ids[1:])])
     return {"prompts": prompts, "logprobs": found}
+
+
+def _rows_in(job: Job) -> dict[str, int]:
+    return {f"rows_in_{role}": m.rows for role, m in job.inputs.items() if m.kind == "dataset"}
+
+
+def _export(job: Job, module: Any, weights: dict[str, torch.Tensor], tokenizer: Any) -> list[FileEntry]:
+    """The model folder, put into the lake: what a checkpoint's identity is made of."""
+    folder = job.scratch / "export"
+    shutil.rmtree(folder, ignore_errors=True)
+    logging.disable_progress_bar()
+    module.save_pretrained(str(folder), state_dict=weights)
+    tokenizer.save_pretrained(str(folder))
+    return [put_file(job, p.name, p.read_bytes()) for p in sorted(folder.iterdir()) if p.is_file()]
 
 
 def put_file(job: Job, name: str, data: bytes) -> FileEntry:

@@ -1,50 +1,56 @@
-"""The training core that all mains share: a DeepSpeed engine, its schedule, exact save and resume, metrics by step."""
+"""The training core that all mains share: a DeepSpeed engine, exact save and resume, metrics by step.
+
+Losses are parts of one global loss: what all ranks and micro-batches hand to `backward` sums to it.
+"""
 
 import json
 import math
 import os
 import shutil
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import deepspeed
-import numpy as np
 import torch
 import torch.distributed as dist
 
 from r1data.errors import ModelError, RecipeError, StageFailed, boundary
 from r1data.training_params import OptimizerParams
+from training import states
+from training.job import Stopped
+from training.schedule import Rows, batches, learning_rate
 
-KEPT_STATES = 2
+Weights = dict[str, torch.Tensor]
 
 
 def start(seed: int) -> tuple[int, int]:
     """Join the process group (alone without torchrun) and seed; returns (rank, world size)."""
-    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}.items():
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}.items():
         os.environ.setdefault(name, value)
-    os.environ.setdefault("MASTER_PORT", str(20_000 + os.getpid() % 40_000))
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     if not dist.is_initialized():
         # ours before DeepSpeed's: its own passes a device id, which hangs with a second group
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        if "MASTER_ADDR" in os.environ:
+            dist.init_process_group(backend)
+        else:  # alone, it needs no port
+            store = dist.HashStore()  # type: ignore[attr-defined]
+            dist.init_process_group(backend, store=store, rank=0, world_size=1)
     deepspeed.init_distributed(verbose=False)
     torch.manual_seed(seed)
     return dist.get_rank(), dist.get_world_size()
 
 
-def learning_rate(params: OptimizerParams, step: int, total: int) -> float:
-    """Linear warm-up, then cosine to `final_fraction` of the rate at the last step (paper B.4.2)."""
-    warm = min(1.0, (step + 1) / max(1, params.warmup_steps))
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, total))))
-    return params.learning_rate * warm * (params.final_fraction + (1 - params.final_fraction) * cosine)
-
-
 @dataclass
 class Trainer:
-    """A model under DeepSpeed with its schedule, its saved states and its metrics."""
+    """A model under DeepSpeed with its schedule, its saved states and its metrics; `batch` sequences an update."""
 
     model: Any
     params: OptimizerParams
@@ -53,19 +59,21 @@ class Trainer:
     scratch: Path
     rank: int
     world: int
+    updates_per_step: int = 1
     step: int = 0
     metrics: list[dict[str, float]] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         per_rank = self.batch // self.world
-        self.micro = min(self.params.micro_batch, per_rank)
-        if per_rank * self.world != self.batch or per_rank % self.micro:
+        self.micro = max(1, min(self.params.micro_batch, per_rank))
+        if not per_rank or per_rank * self.world != self.batch or per_rank % self.micro:
             raise RecipeError(
                 f"batch {self.batch} does not divide over {self.world} ranks in micro-batches of {self.micro}",
                 "choose optimizer.micro_batch, batch and [cluster] ranks so that they divide",
             )
         self.accumulation = per_rank // self.micro
+        self.asked_to_stop = False
         optimizer = torch.optim.AdamW(
             self.model.parameters(),
             lr=self.params.learning_rate,
@@ -90,102 +98,128 @@ class Trainer:
         """Where batches go."""
         return torch.device(self.engine.device)
 
-    def mine(self, rows: "np.ndarray[Any, Any]") -> list["np.ndarray[Any, Any]"]:
+    def mine(self, rows: Rows) -> list[Rows]:
         """This rank's share of a global batch, in micro-batches."""
         share = rows[self.rank :: self.world]
         return [share[i : i + self.micro] for i in range(0, len(share), self.micro)]
 
     def backward(self, loss: torch.Tensor) -> None:
-        """Accumulate the gradient of this rank's part of a loss whose parts sum to the global loss; step at the end."""
+        """Accumulate the gradient of a part of the global loss; the last part of an update changes the weights."""
         if not torch.isfinite(loss):
-            raise StageFailed(
-                f"step {self.step + 1}: the loss is {loss.item()}",
-                f"lower the learning rate or look at the batch; the last saved state is kept in {self.scratch}",
-            )
+            raise StageFailed(f"step {self.step + 1}: the loss is {loss.item()}", self._remedy())
+        rate = learning_rate(self.params, self.engine.global_steps, self.total * self.updates_per_step)
         for group in self.engine.optimizer.param_groups:
-            group["lr"] = learning_rate(self.params, self.step, self.total)
+            group["lr"] = rate
         self.engine.backward(loss * self.world * self.accumulation)
         self.engine.step()
 
-    def record(self, **values: float) -> None:
-        """One step's metrics, and a line of progress."""
+    def grad_norm(self) -> float:
+        """The gradient's norm at the last update, before clipping."""
+        norm = float(self.engine.get_global_grad_norm() or 0.0)
+        if not math.isfinite(norm):
+            raise StageFailed(f"step {self.step + 1}: the gradient's norm is {norm}", self._remedy())
+        return norm
+
+    def _remedy(self) -> str:
+        return f"lower the learning rate or look at the batch; the last saved state is kept in {self.scratch}"
+
+    def end_step(
+        self, values: dict[str, float], save_every: int, lines: int = 20, extra: Weights | None = None
+    ) -> None:
+        """Record a step's metrics, tell them (about `lines` times a run), save when due or when SIGTERM came."""
         self.step += 1
         self.metrics.append({"step": self.step, "elapsed_s": time.monotonic() - self.started, **values})
-        if self.rank == 0 and (self.step % max(1, self.total // 20) == 0 or self.step in (1, self.total)):
+        last = self.step == self.total
+        if self.rank == 0 and (self.step % max(1, self.total // lines) == 0 or self.step == 1 or last):
             told = " ".join(f"{k} {v:.4g}" for k, v in values.items())
             print(f"step {self.step}/{self.total} {told}", flush=True)
+        stop = self._stop_everywhere()
+        if stop or last or self.step % save_every == 0:
+            self.save(extra)
+        if stop:
+            raise Stopped
 
-    def save(self) -> None:
-        """Save everything that a resumed run needs: beside, then renamed; the last two are kept."""
-        final = self.scratch / f"state-{self.step:07d}"
-        beside = self.scratch / f".state-{self.step:07d}"
+    def _stop_everywhere(self) -> bool:
+        if self.world == 1:
+            return self.asked_to_stop
+        asked = torch.tensor([float(self.asked_to_stop)], device=self.device)
+        dist.all_reduce(asked)
+        return float(asked) > 0
+
+    def save(self, extra: Weights | None = None) -> None:
+        """Save everything that a resumed run needs, `extra` tensors too; collective."""
+        final = states.folder_of(self.scratch, self.step)
+        beside = final.with_name(f".{final.name}")
+        if self.rank == 0:
+            shutil.rmtree(beside, ignore_errors=True)
+        dist.barrier()
         told = {"step": self.step, "metrics": json.dumps(self.metrics)}
         self.engine.save_checkpoint(str(beside), tag="state", client_state=told, save_latest=False)
+        if self.rank == 0 and extra is not None:
+            torch.save(extra, beside / "extra.pt")
         dist.barrier()
         if self.rank == 0:
-            shutil.rmtree(final, ignore_errors=True)
-            beside.rename(final)
-            for old in self._states()[:-KEPT_STATES]:
-                shutil.rmtree(old)
+            states.publish(beside, final)
         dist.barrier()
 
-    def resume(self) -> None:
-        """Continue from the last saved state, if there is one."""
-        states = self._states()
-        if not states:
-            return
-        with boundary(
-            StageFailed, f"{states[-1]}: saved state does not load", "delete that folder: an older one is used"
-        ):
-            _, told = self.engine.load_checkpoint(str(states[-1]), tag="state")
+    def resume(self) -> Weights | None:
+        """Continue from the last whole state, if there is one, and return its extra tensors.
+
+        From here SIGTERM ends the run after the step in progress, its state saved.
+        """
+        signal.signal(signal.SIGTERM, self._ask_to_stop)
+        state = states.last_whole(self.scratch)
+        if state is None:
+            return None
+        remedy = "delete that folder: an older state or the beginning is used; ranks must be as many as before"
+        with boundary(StageFailed, f"{state}: saved state does not load", remedy):
+            _, told = self.engine.load_checkpoint(str(state), tag="state")
         self.step = int(told["step"])
         self.metrics = json.loads(told["metrics"])
+        self.started -= self.metrics[-1]["elapsed_s"]
         if self.rank == 0:
             print(f"resumed at step {self.step}", flush=True)
+        extra: Weights | None = torch.load(state / "extra.pt") if (state / "extra.pt").exists() else None
+        return extra
 
-    def _states(self) -> list[Path]:
-        return sorted(self.scratch.glob("state-*"))
+    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
+        self.asked_to_stop = True
 
     def named_weights(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """Every parameter whole, by name; collective under ZeRO-3."""
+        """Every parameter whole, by name, in main memory; collective under ZeRO-3."""
         for name, parameter in self.engine.module.named_parameters():
             whole = deepspeed.zero.GatheredParameters([parameter]) if hasattr(parameter, "ds_id") else nullcontext()
             with whole:
-                yield name, parameter.detach().clone()
+                yield name, parameter.detach().to("cpu", copy=True)
+
+    def total_over_ranks(self, values: torch.Tensor) -> list[float]:
+        """Sums of values over all ranks."""
+        values = values.to(self.device)
+        if self.world > 1:
+            dist.all_reduce(values)
+        found: list[float] = values.tolist()
+        return found
+
+
+def train_supervised(
+    trainer: Trainer,
+    lengths: Rows,
+    seed: int,
+    save_every: int,
+    part: Callable[[Rows, Rows], torch.Tensor],
+) -> None:
+    """All steps over batches of rows; `part(micro, rows)` is a micro-batch's part of the loss of its batch."""
+    for rows in batches(lengths, trainer.batch, seed, trainer.step, trainer.total):
+        total = torch.zeros(1)
+        for micro in trainer.mine(rows):
+            loss = part(micro, rows)
+            trainer.backward(loss)
+            total += loss.detach().cpu()
+        (loss_now,) = trainer.total_over_ranks(total)
+        trainer.end_step({"loss": loss_now, "grad_norm": trainer.grad_norm()}, save_every)
 
 
 def load_model(kind: Any, folder: Path, dtype: str, **options: Any) -> Any:
-    """A transformers model of a folder; `ModelError` names the folder if it is none."""
-    missing = [n for n in ("config.json", "model.safetensors") if not (folder / n).is_file()]
-    if missing:
-        raise ModelError(f"{folder} is no model folder: no {', '.join(missing)}", "give a folder of safetensors")
+    """A transformers model of a folder, in a dtype."""
     with boundary(ModelError, f"{folder}: not loadable", "weights and config.json must belong together"):
         return kind.from_pretrained(str(folder), dtype=getattr(torch, dtype), **options)
-
-
-def epoch_batches(lengths: "np.ndarray[Any, Any]", batch: int, seed: int, epoch: int) -> list["np.ndarray[Any, Any]"]:
-    """A seeded order of an epoch in batches of rows of like length; the last, short one is left for the next epoch."""
-    rng = np.random.default_rng([seed, epoch])
-    order = rng.permutation(len(lengths))
-    pool = batch * 8
-    batches = []
-    for i in range(0, len(order), pool):
-        rows = order[i : i + pool]
-        rows = rows[np.argsort(lengths[rows], kind="stable")]
-        batches += [rows[j : j + batch] for j in range(0, len(rows) - batch + 1, batch)]
-    return [batches[i] for i in rng.permutation(len(batches))]
-
-
-def batch_at(lengths: "np.ndarray[Any, Any]", batch: int, seed: int, step: int) -> "np.ndarray[Any, Any]":
-    """The rows of a step, from its number alone."""
-    per_epoch = steps_per_epoch(len(lengths), batch)
-    return epoch_batches(lengths, batch, seed, step // per_epoch)[step % per_epoch]
-
-
-def steps_per_epoch(rows: int, batch: int) -> int:
-    """Whole batches in an epoch; `RecipeError` if there is none."""
-    pool = batch * 8
-    steps = rows // pool * 8 + rows % pool // batch
-    if steps == 0:
-        raise RecipeError(f"{rows} rows are less than one batch of {batch}", "more data or a smaller batch")
-    return steps

@@ -1,97 +1,148 @@
 """Which prompts a step asks, what their completions earn, and the record of it all as a table."""
 
 import json
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import torch
 
 from r1data.digest import row_id
 from r1data.errors import RecipeError
 from r1data.rewards.format import summary
 from r1data.rewards.score import score_completion
-from r1data.runner import frame_of
 from r1data.training_params import GrpoParams
 from schemas import TABLES
 from training.job import Job
+from training.losses import advantages
 from training.reward_model import RewardModel
-from training.rollout import Ask, Sample, load_rollouts
+from training.rollout import Ask, Sample, load_rollouts, rollouts_file
+
+MODEL_OF = {"general": "helpful", "safety": "safe"}
+
+
+class Prompts:
+    """The training problems of a stage in a seeded order of each epoch; a step's prompts follow from its number."""
+
+    def __init__(self, problems: pl.DataFrame, params: GrpoParams) -> None:
+        self.params = params
+        learn = problems.filter(pl.col("split") == "train").sort("problem_id").to_dicts()
+        self.math = [r for r in learn if r["kind"] == "math"]
+        self.general = [r for r in learn if r["kind"] in MODEL_OF]
+        self._orders: dict[tuple[bool, int], list[dict[str, Any]]] = {}
+
+    def of_step(self, step: int) -> list[Ask]:
+        """The prompts of a step: `general_share` of them general from `general_from_step` on."""
+        share = self.params.general_share if step >= self.params.general_from_step else 0.0
+        general = round(self.params.prompts_per_step * share)
+        rows = self._turn(False, step, self.params.prompts_per_step - general) + self._turn(True, step, general)
+        return [
+            Ask(
+                problem_id=r["problem_id"],
+                prompt=self.params.template.replace("{question}", r["question"]),
+                answer=r["answer"] or "",
+                language=r["language"],
+                kind=r["kind"],
+            )
+            for r in rows
+        ]
+
+    def probe_texts(self) -> list[str]:
+        """Prompts whose log-probs go into the manifest."""
+        rows = (self.math or self.general)[:4]
+        return [self.params.template.replace("{question}", r["question"]) for r in rows]
+
+    def _turn(self, general: bool, step: int, count: int) -> list[dict[str, Any]]:
+        """`count` problems: consecutive ones of the epochs' orders."""
+        rows = self.general if general else self.math
+        if count and not rows:
+            kind = "general or safety" if general else "math"
+            raise RecipeError(f"no training problems of kind {kind}", "add a source of that kind to the recipe")
+        places = [divmod(position, len(rows)) for position in range(step * count, (step + 1) * count)]
+        return [self._order(general, epoch)[place] for epoch, place in places]
+
+    def _order(self, general: bool, epoch: int) -> list[dict[str, Any]]:
+        if (general, epoch) not in self._orders:
+            rows = self.general if general else self.math
+            ordered = sorted(rows, key=lambda r: row_id(self.params.seed, epoch, r["problem_id"]))
+            self._orders[general, epoch] = ordered
+        return self._orders[general, epoch]
 
 
 class Grader:
     """Rules for reasoning prompts, reward models for general and safety prompts (paper Eq. 8-10)."""
 
-    def __init__(self, job: Job, params: GrpoParams) -> None:
-        self.params = params
-        self.problems = frame_of(job.lake, job.inputs["problems"]).filter(pl.col("split") == "train")
+    def __init__(self, job: Job, prompts: Prompts, params: GrpoParams) -> None:
+        self.reward = params.reward
+        kinds = {r["kind"] for r in prompts.general} if params.general_share else set[str]()
+        missing = sorted(MODEL_OF[k] for k in kinds if MODEL_OF[k] not in job.inputs)
+        if missing:
+            raise RecipeError(
+                f"{job.node.name}: general_share {params.general_share}, but no reward model {', '.join(missing)}",
+                "set general_share = 0 or give the reward models",
+            )
         dtype = params.optimizer.dtype
-        roles = [r for r in ("helpful", "safe") if r in job.inputs]
-        self.models: dict[str, RewardModel] = {r: RewardModel(job.model_folder(r), dtype) for r in roles}
-        if params.general_share and not self.models:
-            raise RecipeError(f"{job.node.name}: general prompts without reward models", "set general_share = 0")
-
-    def probe_texts(self) -> list[str]:
-        """Prompts whose log-probs go into the manifest."""
-        questions = self.problems.sort("problem_id")["question"].head(4).to_list()
-        return [self.params.template.replace("{question}", q) for q in questions]
+        self.models = {MODEL_OF[k]: RewardModel(job.model_folder(MODEL_OF[k]), dtype) for k in sorted(kinds)}
 
     def graded(self, asks: list[Ask], samples: list[Sample]) -> list[Sample]:
         """The samples with reward, components and measures."""
         for s in samples:
             ask = asks[s.ask]
             if ask.kind == "math":
-                scored = score_completion(s.text, s.finish_reason, ask.answer, ask.language, self.params.reward)
+                scored = score_completion(s.text, s.finish_reason, ask.answer, ask.language, self.reward)
                 s.reward, s.components, s.verdict = scored.reward, scored.components, scored.verdict
                 s.format_ok, s.consistency = scored.format_ok, scored.consistency
                 s.reflection_words = scored.reflection_words
-        weight = self.params.reward
-        scored_by = (("helpful", "general", weight.helpful_weight), ("safe", "safety", weight.safe_weight))
-        for role, kind, factor in scored_by:
-            mine = [s for s in samples if asks[s.ask].kind == kind]
-            texts = [asks[s.ask].prompt + (summary(s.text) if role == "helpful" else s.text) for s in mine]
-            for s, r in zip(mine, self.models[role].rewards(texts) if texts else [], strict=True):
-                s.reward = factor * r
-                s.components = {role: s.reward}
+        self._by_model(asks, samples, "general", self.reward.helpful_weight)
+        self._by_model(asks, samples, "safety", self.reward.safe_weight)
         return samples
 
-
-def asks_of_step(problems: pl.DataFrame, params: GrpoParams, step: int) -> list[Ask]:
-    """The prompts of a step, from its number alone: seeded order over epochs, general prompts from their first step."""
-    share = params.general_share if step >= params.general_from_step else 0.0
-    general = round(params.prompts_per_step * share)
-    rows = [
-        *_turn(problems.filter(pl.col("kind") == "math"), params, step, params.prompts_per_step - general),
-        *_turn(problems.filter(pl.col("kind") != "math"), params, step, general),
-    ]
-    return [
-        Ask(
-            problem_id=r["problem_id"],
-            prompt=params.template.replace("{question}", r["question"]),
-            answer=r["answer"] or "",
-            language=r["language"],
-            kind=r["kind"],
-        )
-        for r in rows
-    ]
+    def _by_model(self, asks: list[Ask], samples: list[Sample], kind: str, weight: float) -> None:
+        mine = [s for s in samples if asks[s.ask].kind == kind]
+        if not mine:
+            return
+        # helpfulness is judged on the summary alone, safety on everything (paper 3.1)
+        texts = [asks[s.ask].prompt + (summary(s.text) if kind == "general" else s.text) for s in mine]
+        for s, r in zip(mine, self.models[MODEL_OF[kind]].rewards(texts), strict=True):
+            s.reward = weight * r
+            s.components = {MODEL_OF[kind]: s.reward}
 
 
-def _turn(problems: pl.DataFrame, params: GrpoParams, step: int, count: int) -> list[dict[str, str]]:
-    """`count` problems of a step: consecutive ones of a seeded order of each epoch."""
-    if count and not problems.height:
-        raise RecipeError("no training problems of the kind that the stage asks", "add a source to the recipe")
-    if not count:
-        return []
-    rows = {r["problem_id"]: r for r in problems.to_dicts()}
-    places = [divmod(position, len(rows)) for position in range(step * count, (step + 1) * count)]
-    orders = {e: sorted(rows, key=lambda i: row_id(params.seed, e, i)) for e in {e for e, _ in places}}
-    return [rows[orders[epoch][place]] for epoch, place in places]
+def advantages_of(samples: list[Sample], params: GrpoParams) -> torch.Tensor:
+    """[samples] group advantages; samples without a reward leave their group."""
+    rewards = torch.tensor([float("nan") if s.reward is None else s.reward for s in samples])
+    return advantages(rewards.view(-1, params.group), params.advantage).flatten()
 
 
-def rollouts_table(job: Job, params: GrpoParams, problems: pl.DataFrame) -> pa.Table:
+def measures_of(samples: list[Sample]) -> dict[str, float]:
+    """What a person watches: means over the step's samples, each over those for which it is defined."""
+    rule = [s for s in samples if s.verdict]
+    found: dict[str, float] = {
+        "reward": _mean([s.reward for s in samples]),
+        "accuracy": _mean([float(s.verdict == "correct") for s in rule if s.verdict != "undecided"]),
+        "format": _mean([float(s.format_ok) for s in rule]),
+        "language_consistency": _mean([s.consistency for s in rule]),
+        "completion_tokens": _mean([float(len(s.token_ids)) for s in samples]),
+        "reflection_words": _mean([float(s.reflection_words) for s in rule]),
+        "undecided": _mean([float(s.reward is None) for s in samples]),
+        "truncated": _mean([float(s.finish_reason != "stop") for s in samples]),
+    }
+    for name in sorted({n for s in samples for n in s.components or {}}):
+        found[f"reward_{name}"] = _mean([(s.components or {}).get(name) for s in samples])
+    return {k: v for k, v in found.items() if v == v}
+
+
+def _mean(values: list[float | None]) -> float:
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known else float("nan")
+
+
+def rollouts_table(job: Job, params: GrpoParams, prompts: Prompts) -> pa.Table:
     """ROLLOUTS of all steps, from their records."""
     rows = []
     for step in range(params.steps):
-        asks = asks_of_step(problems, params, step)
-        samples = load_rollouts(job.scratch / "rollouts" / f"step-{step:06d}.json")
+        asks = prompts.of_step(step)
+        samples = load_rollouts(rollouts_file(job.scratch, step))
         assert samples is not None, f"step {step}: rollouts were not written down"
         rows += [
             {
@@ -107,8 +158,8 @@ def rollouts_table(job: Job, params: GrpoParams, problems: pl.DataFrame) -> pa.T
                 "reward": s.reward,
                 "components": json.dumps(s.components or {}, sort_keys=True),
                 "verdict": s.verdict,
-                "advantage": None,
+                "advantage": advantage if s.reward is not None else None,
             }
-            for s in samples
+            for s, advantage in zip(samples, advantages_of(samples, params).tolist(), strict=True)
         ]
     return TABLES["rollouts"].conform(pa.Table.from_pylist(rows, schema=TABLES["rollouts"].schema))

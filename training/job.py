@@ -14,13 +14,16 @@ from pathlib import Path
 from types import FrameType
 
 from r1data.endpoint import Endpoint
-from r1data.errors import R1Error, StageFailed
+from r1data.errors import ModelError, R1Error, RecipeError, StageFailed
 from r1data.manifest import Manifest
+from r1data.params import Params
 from r1data.recipe import load_recipe
 from r1data.refs import resolve
 from r1data.stages import node_named
 from r1data.step import Node
 from r1data.storage import Lake
+
+NEEDED = ("config.json", "tokenizer.json")
 
 
 @dataclass(frozen=True)
@@ -41,21 +44,32 @@ class Job:
         return self.node.folder(self.key)
 
     def model_folder(self, role: str) -> Path:
-        """The files of an input checkpoint as a local folder."""
+        """The files of an input checkpoint as a local folder; `ModelError` names the folder if it is no model."""
         manifest = self.inputs[role]
-        return self.lake.local_copy([f.path for f in manifest.files], self.scratch / "inputs" / manifest.digest[:16])
+        files = [f.path for f in manifest.files]
+        return checked_model(self.lake.local_copy(files, self.scratch / "inputs" / manifest.digest[:16]))
 
 
 class Stopped(BaseException):
     """SIGTERM came."""
 
 
-def run(train: Callable[[Job], None]) -> int:
+def checked_model(folder: Path, remedy: str = "it needs config.json, tokenizer.json and *.safetensors") -> Path:
+    """The folder, if it holds what a model folder must; else `ModelError` with the file that is missing."""
+    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    if not list(folder.glob("*.safetensors")):
+        missing.append("*.safetensors")
+    if missing:
+        raise ModelError(f"{folder} is no model folder: no {', '.join(missing)}", remedy)
+    return folder
+
+
+def run(train: Callable[[Job], None], kind: type[Params]) -> int:
     """Parse the command line, train, and turn errors into an exit status."""
     arguments = _arguments()
     signal.signal(signal.SIGTERM, _stop)
     try:
-        train(open_job(arguments))
+        train(open_job(arguments, kind))
     except R1Error as e:
         if arguments.debug:
             raise
@@ -67,10 +81,13 @@ def run(train: Callable[[Job], None]) -> int:
     return 0
 
 
-def open_job(arguments: argparse.Namespace) -> Job:
+def open_job(arguments: argparse.Namespace, kind: type[Params]) -> Job:
     """The job of a command line: inputs are the recipe's refs."""
     recipe = load_recipe(arguments.recipe)
     node = node_named(recipe, arguments.node)
+    if not isinstance(node.params, kind):
+        other = f"python -m {node.step.module}" if node.step.module else "`r1 run`"
+        raise RecipeError(f"{node.name}: a node of step {node.step.name}, not one of this program", f"use {other}")
     lake = Lake.open(arguments.lake)
     inputs = {role: resolve(lake, f"{recipe.name}/{name}") for role, name in node.inputs.items()}
     key = node.key({role: m.digest for role, m in inputs.items()})

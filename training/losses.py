@@ -59,6 +59,11 @@ def clipped_objective(
     return torch.minimum(plain, clipped), clipped < plain
 
 
+def importance(trainer: torch.Tensor, engine: torch.Tensor, cap: float) -> torch.Tensor:
+    """Per-token weight min(trainer/engine, cap) of samples that an engine of other numerics drew; no gradient."""
+    return (trainer - engine).detach().exp().clamp(max=cap)
+
+
 def token_logprobs(logits: torch.Tensor, ids: torch.Tensor, temperature: float) -> torch.Tensor:
     """[rows, length - 1] log-probs of ids[:, 1:] under logits[:, :-1] at a temperature."""
     scaled = logits[:, :-1].float() / temperature
@@ -71,7 +76,7 @@ def completion_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def pairwise_loss(chosen: torch.Tensor, rejected: torch.Tensor) -> torch.Tensor:
-    """Mean Bradley-Terry loss -log sigmoid(chosen - rejected)."""
+    """Mean Bradley-Terry loss -log sigmoid(chosen - rejected) (paper 3.1)."""
     return -F.logsigmoid(chosen - rejected).mean()
 
 

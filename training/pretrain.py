@@ -7,15 +7,16 @@ import sys
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from r1data.errors import RecipeError
 from r1data.runner import frame_of
 from r1data.training_params import ArchitectureParams, PretrainParams
 from training.checkpoint import commit_checkpoint
-from training.core import Trainer, batch_at, start
+from training.core import Trainer, start, train_supervised
 from training.job import Job, run
 from training.losses import completion_loss
+from training.schedule import Rows, batch_size
 from training.tokens import EOS, PAD, encode, labelled, trained_tokenizer
 
 VOCABULARY_MULTIPLE = 64
@@ -24,33 +25,37 @@ VOCABULARY_MULTIPLE = 64
 def train(job: Job) -> None:
     """Next-token training for the stated number of steps."""
     params = job.node.params
-    assert isinstance(params, PretrainParams), f"{job.node.name}: no pre-training node"
+    assert isinstance(params, PretrainParams), "checked when the job was opened"
+    if params.max_length > params.architecture.max_positions:
+        raise RecipeError(
+            f"{job.node.name}: max_length {params.max_length} is more than the model's "
+            f"{params.architecture.max_positions} positions",
+            "raise architecture.max_positions or lower max_length",
+        )
     rank, world = start(params.seed)
     texts = frame_of(job.lake, job.inputs["corpus"])["text"].to_list()
+    batch = batch_size(len(texts), params.batch, world)
     tokenizer = trained_tokenizer(texts)
     heads, tails = split_documents(texts, params.loss_after)
-    prompts, learnt = encode(tokenizer, heads, end=False), encode(tokenizer, tails, end=True)
+    prompts = [p[: params.max_length] for p in encode(tokenizer, heads, end=False)]
+    whole = encode(tokenizer, tails, end=True)
+    learnt = [t[: params.max_length - len(p)] for p, t in zip(prompts, whole, strict=True)]
     lengths = np.array([len(p) + len(t) for p, t in zip(prompts, learnt, strict=True)])
+    counts = np.array(
+        [len(t) - (not p) for p, t in zip(prompts, learnt, strict=True)]
+    )  # nothing predicts a first token
     model = Qwen2ForCausalLM(configuration(params.architecture, len(tokenizer)))
-    trainer = Trainer(model, params.optimizer, params.steps, params.batch, job.scratch, rank, world)
+    trainer = Trainer(model, params.optimizer, params.steps, batch, job.scratch, rank, world)
     trainer.resume()
-    while trainer.step < params.steps:
-        rows = batch_at(lengths, params.batch, params.seed, trainer.step)
-        count = float(sum(len(learnt[i]) for i in rows))
-        total = torch.zeros(1)
-        for micro in trainer.mine(rows):
-            inputs, labels = labelled([prompts[i] for i in micro], [learnt[i] for i in micro])
-            inputs, labels = inputs[:, : params.max_length], labels[:, : params.max_length]
-            logits = trainer.engine(input_ids=inputs.to(trainer.device)).logits
-            loss = completion_loss(logits, labels.to(trainer.device)) / count
-            trainer.backward(loss)
-            total += loss.detach().cpu()
-        if world > 1:
-            dist.all_reduce(total)
-        trainer.record(loss=float(total))
-        if trainer.step % params.save_every == 0:
-            trainer.save()
-    commit_checkpoint(job, trainer, tokenizer, texts[:4], None)
+
+    def part(micro: Rows, rows: Rows) -> torch.Tensor:
+        inputs, labels = labelled([prompts[i] for i in micro], [learnt[i] for i in micro])
+        logits = trainer.engine(input_ids=inputs.to(trainer.device)).logits
+        return completion_loss(logits, labels.to(trainer.device)) / max(1.0, float(counts[rows].sum()))
+
+    train_supervised(trainer, lengths, params.seed, params.save_every, part)
+    cut = sum(len(a) < len(b) for a, b in zip(learnt, whole, strict=True))
+    commit_checkpoint(job, trainer, tokenizer, texts[:4], {"cut_to_max_length": cut})
 
 
 def split_documents(texts: list[str], mark: str) -> tuple[list[str], list[str]]:
@@ -81,4 +86,4 @@ def configuration(architecture: ArchitectureParams, vocabulary: int) -> Qwen2Con
 
 
 if __name__ == "__main__":
-    sys.exit(run(train))
+    sys.exit(run(train, PretrainParams))

@@ -4,6 +4,7 @@ python -m training.reward_model --recipe demo --node rm_helpful --lake ./lake
 """
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,64 +13,102 @@ import polars as pl
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from r1data.errors import RecipeError
 from r1data.runner import frame_of
 from r1data.training_params import RewardModelParams
 from training.checkpoint import commit_checkpoint
-from training.core import Trainer, batch_at, load_model, start, steps_per_epoch
+from training.core import Trainer, load_model, start, train_supervised
 from training.job import Job, run
 from training.losses import pairwise_loss, pointwise_loss
+from training.schedule import Rows, batch_size, steps_per_epoch
 from training.tokens import PAD, encode, load_tokenizer, padded
+
+SCORED_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Token ids of chosen and rejected responses (`helpful`), or of responses with labels (`safe`)."""
+
+    good: list[list[int]]
+    bad: list[list[int]]
+    labels: torch.Tensor
+
+    def loss(self, model: Any, rows: Rows) -> torch.Tensor:
+        """The mean loss of rows: pairwise where there are rejected ones, else point-wise."""
+        if not self.bad:
+            return pointwise_loss(scores(model, [self.good[i] for i in rows]), self.labels[rows].to(model.device))
+        both = scores(model, [*(self.good[i] for i in rows), *(self.bad[i] for i in rows)])
+        return pairwise_loss(both[: len(rows)], both[len(rows) :])
+
+    @torch.no_grad()
+    def right(self, model: Any, rows: Rows) -> int:
+        """How many rows the model orders, or labels, as they were judged."""
+        found = 0
+        for i in range(0, len(rows), SCORED_AT_ONCE):
+            part = rows[i : i + SCORED_AT_ONCE]
+            score = scores(model, [self.good[j] for j in part]).cpu()
+            if self.bad:
+                found += int((score > scores(model, [self.bad[j] for j in part]).cpu()).sum())
+            else:
+                found += int(((score > 0) == self.labels[part].bool()).sum())
+        return found
 
 
 def train(job: Job) -> None:
-    """Train on four fifths, report the accuracy on the rest."""
+    """Train on most problems, report the accuracy on those held out."""
     params = job.node.params
-    assert isinstance(params, RewardModelParams), f"{job.node.name}: no reward model node"
+    assert isinstance(params, RewardModelParams), "checked when the job was opened"
     rank, world = start(params.seed)
     folder = job.model_folder("init")
     tokenizer = load_tokenizer(folder)
     rows = frame_of(job.lake, job.inputs["data"])
-    first, second = texts_of(rows, params.target)
-    good, bad = encode(tokenizer, first, end=True), encode(tokenizer, second, end=True)
-    labels = torch.tensor(rows["safe"].to_list()).float() if params.target == "safe" else torch.ones(len(good))
-    held = np.random.default_rng(params.seed).permutation(len(good))
-    cut = int(len(good) * params.held_out)
-    test, learn = held[:cut], held[cut:]
-    if len(learn) < world:
-        raise RecipeError(f"{job.node.name}: {len(good)} rows are too few to train on", "sample more responses")
-    batch = min(params.batch, len(learn) // world * world)
+    judged = judged_rows(rows, params, tokenizer)
+    learn, test = split_by_problem(rows["problem_id"].to_list(), params)
+    batch = batch_size(len(learn), params.batch, world)
     steps = params.epochs * steps_per_epoch(len(learn), batch)
-    model = load_model(
-        AutoModelForSequenceClassification, folder, params.optimizer.dtype, num_labels=1, pad_token_id=PAD
-    )
+    options = {"num_labels": 1, "pad_token_id": PAD}
+    model = load_model(AutoModelForSequenceClassification, folder, params.optimizer.dtype, **options)
     trainer = Trainer(model, params.optimizer, steps, batch, job.scratch, rank, world)
     trainer.resume()
-    lengths = np.array([len(good[i]) for i in learn])
-    while trainer.step < steps:
-        rows_now = learn[batch_at(lengths, batch, params.seed, trainer.step)]
-        total = 0.0
-        for micro in trainer.mine(rows_now):
-            loss = _loss(trainer.engine, params.target, good, bad, labels, micro) * len(micro) / len(rows_now)
-            trainer.backward(loss)
-            total += float(loss)
-        trainer.record(loss=total)
-        if trainer.step % params.save_every == 0:
-            trainer.save()
-    with torch.no_grad():
-        trainer.metrics[-1]["held_out_accuracy"] = _accuracy(
-            trainer.engine.module, params.target, good, bad, labels, test
-        )
-    if rank == 0:
-        print(f"held-out accuracy {trainer.metrics[-1]['held_out_accuracy']:.3f} of {len(test)}", flush=True)
-    commit_checkpoint(job, trainer, tokenizer, [], None)
+    lengths = np.array([len(judged.good[i]) for i in learn])
+
+    def part(micro: Rows, batch_rows: Rows) -> torch.Tensor:
+        return judged.loss(trainer.engine, learn[micro]) * len(micro) / len(batch_rows)
+
+    train_supervised(trainer, lengths, params.seed, params.save_every, part)
+    counts = {"rows_trained_on": len(learn), "rows_held_out": len(test)}
+    if len(test):
+        trainer.metrics[-1] |= held_out(judged, trainer.engine, test)
+        if rank == 0:
+            print(f"held-out accuracy {trainer.metrics[-1]['held_out_accuracy']:.3f} of {len(test)} rows", flush=True)
+    commit_checkpoint(job, trainer, tokenizer, [], counts)
 
 
-def texts_of(rows: pl.DataFrame, target: str) -> tuple[list[str], list[str]]:
-    """(chosen, rejected) with their prompt for `helpful`; (response, nothing) for `safe`."""
-    if target == "safe":
-        return (rows["prompt"] + rows["completion"]).to_list(), []
-    return (rows["prompt"] + rows["chosen"]).to_list(), (rows["prompt"] + rows["rejected"]).to_list()
+def judged_rows(rows: pl.DataFrame, params: RewardModelParams, tokenizer: Any) -> Judged:
+    """Prompt + response of every row, its last `max_length` tokens: the score is read at the end."""
+
+    def ids(column: str) -> list[list[int]]:
+        return [t[-params.max_length :] for t in encode(tokenizer, (rows["prompt"] + rows[column]).to_list(), end=True)]
+
+    if params.target == "safe":
+        return Judged(ids("completion"), [], torch.tensor(rows["safe"].to_list()).float())
+    return Judged(ids("chosen"), ids("rejected"), torch.ones(rows.height))
+
+
+def split_by_problem(problems: list[str], params: RewardModelParams) -> tuple[Rows, Rows]:
+    """(rows to learn from, rows held out): no problem is in both."""
+    names = sorted(set(problems))
+    order = np.random.default_rng(params.seed).permutation(len(names))
+    held = {names[i] for i in order[: int(len(names) * params.held_out)]}
+    is_held = np.array([p in held for p in problems], dtype=bool)
+    return np.flatnonzero(~is_held), np.flatnonzero(is_held)
+
+
+def held_out(judged: Judged, model: Any, test: Rows) -> dict[str, float]:
+    """Accuracy on rows held out, and what always giving the commoner label would get."""
+    share = float(judged.labels[test].mean())
+    common = 0.5 if judged.bad else max(share, 1 - share)
+    return {"held_out_accuracy": judged.right(model, test) / len(test), "held_out_majority": common}
 
 
 def scores(model: Any, sequences: list[list[int]]) -> torch.Tensor:
@@ -85,34 +124,17 @@ class RewardModel:
     def __init__(self, folder: Path, dtype: str) -> None:
         self.tokenizer = load_tokenizer(folder)
         self.model = load_model(AutoModelForSequenceClassification, folder, dtype).eval()
+        self.longest = int(self.model.config.max_position_embeddings)
 
     @torch.no_grad()
     def rewards(self, texts: list[str]) -> list[float]:
         """sigmoid(score) of each text, in [0, 1]."""
-        found: list[float] = torch.sigmoid(scores(self.model, encode(self.tokenizer, texts, end=True))).tolist()
+        ids = [t[-self.longest :] for t in encode(self.tokenizer, texts, end=True)]
+        found: list[float] = []
+        for i in range(0, len(ids), SCORED_AT_ONCE):
+            found += torch.sigmoid(scores(self.model, ids[i : i + SCORED_AT_ONCE])).tolist()
         return found
 
 
-def _loss(
-    model: Any, target: str, good: list[list[int]], bad: list[list[int]], labels: torch.Tensor, rows: Any
-) -> torch.Tensor:
-    if target == "safe":
-        return pointwise_loss(scores(model, [good[i] for i in rows]), labels[rows].to(model.device))
-    both = scores(model, [*(good[i] for i in rows), *(bad[i] for i in rows)])
-    return pairwise_loss(both[: len(rows)], both[len(rows) :])
-
-
-def _accuracy(
-    model: Any, target: str, good: list[list[int]], bad: list[list[int]], labels: torch.Tensor, rows: Any
-) -> float:
-    if not len(rows):
-        return 0.0
-    if target == "safe":
-        right = (scores(model, [good[i] for i in rows]) > 0).cpu() == labels[rows].bool()
-    else:
-        right = scores(model, [good[i] for i in rows]) > scores(model, [bad[i] for i in rows])
-    return float(right.float().mean())
-
-
 if __name__ == "__main__":
-    sys.exit(run(train))
+    sys.exit(run(train, RewardModelParams))

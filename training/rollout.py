@@ -1,16 +1,19 @@
 """Rollouts of one reinforcement-learning step: asked once, written down before they are used, replayed on resume."""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from safetensors.torch import save_file
 
 from r1data.digest import row_id, seed_from
 from r1data.endpoint import Endpoint
-from r1data.generate.client import CompletionRequest, Decoding, completions
+from r1data.errors import EndpointError, StageFailed, boundary
+from r1data.generate.client import Completion, CompletionRequest, Decoding, completions
 from r1data.generate.weights import update_weights
 from r1data.training_params import GrpoParams
 
@@ -28,7 +31,7 @@ class Ask:
 
 @dataclass
 class Sample:
-    """One completion with what was found out about it; reward None: undecided."""
+    """One completion with what was found out about it; reward None: undecided; no log-probs: the engine gave none."""
 
     ask: int
     index: int
@@ -45,17 +48,31 @@ class Sample:
     reflection_words: int = 0
 
 
-def shared_folder(scratch: Path) -> Path:
-    """Memory where the machine has it, so that weights never touch a disk."""
-    memory = Path("/dev/shm")
-    return memory if memory.is_dir() else scratch
+RECORD = pa.schema(
+    [
+        ("ask", pa.int64()),
+        ("index", pa.int64()),
+        ("seed", pa.int64()),
+        ("text", pa.string()),
+        ("token_ids", pa.list_(pa.int64())),
+        ("logprobs", pa.list_(pa.float64())),
+        ("finish_reason", pa.string()),
+        ("reward", pa.float64()),
+        ("components", pa.string()),
+        ("verdict", pa.string()),
+        ("format_ok", pa.bool_()),
+        ("consistency", pa.float64()),
+        ("reflection_words", pa.int64()),
+    ]
+)
 
 
 def push_weights(weights: dict[str, torch.Tensor], endpoint: Endpoint, scratch: Path, version: str) -> None:
-    """Load weights into the server through a file that both processes see."""
-    path = shared_folder(scratch) / f"r1-weights-{row_id(str(scratch))}.safetensors"
+    """Load weights into the server through a file that both processes see, in memory where the machine has it."""
+    memory = Path("/dev/shm")
+    path = (memory if memory.is_dir() else scratch) / f"r1-weights-{row_id(str(scratch))}.safetensors"
     try:
-        save_file({n: w.cpu().contiguous() for n, w in weights.items()}, str(path))
+        save_file({n: w.contiguous() for n, w in weights.items()}, str(path))
         update_weights(endpoint.url, path, version)
     finally:
         path.unlink(missing_ok=True)
@@ -64,23 +81,41 @@ def push_weights(weights: dict[str, torch.Tensor], endpoint: Endpoint, scratch: 
 def rollouts(asks: list[Ask], params: GrpoParams, endpoint: Endpoint, step: int) -> list[Sample]:
     """`group` completions of every prompt, seeded by step and problem, in the order of the prompts."""
     requests = [
-        CompletionRequest(a.prompt, params.group, seed_from(params.seed, step, a.problem_id) >> 1, str(i))
+        CompletionRequest(a.prompt, params.group, seed_from(params.seed, step, i, a.problem_id) >> 1, str(i))
         for i, a in enumerate(asks)
     ]
     decoding = Decoding(params.temperature, params.top_p, params.max_tokens, logprobs=True)
     answers = completions(endpoint, requests, decoding)
     return [
-        Sample(i, k, request.seed + k, c.text, list(c.token_ids), list(c.logprobs), c.finish_reason)
+        _sample(i, k, request.seed + k, c, endpoint)
         for i, (request, group) in enumerate(zip(requests, answers, strict=True))
         for k, c in enumerate(group)
     ]
+
+
+def _sample(ask: int, index: int, seed: int, c: Completion, endpoint: Endpoint) -> Sample:
+    if not c.token_ids or (c.logprobs and len(c.logprobs) != len(c.token_ids)):
+        raise EndpointError(
+            f"{endpoint.url}: a completion of {len(c.token_ids)} token ids and {len(c.logprobs)} log-probs",
+            "training needs a server that returns token ids (vLLM's return_token_ids)",
+        )
+    return Sample(ask, index, seed, c.text, list(c.token_ids), list(c.logprobs), c.finish_reason)
+
+
+def rollouts_file(scratch: Path, step: int) -> Path:
+    """Where the samples of a step are written down."""
+    return scratch / "rollouts" / f"step-{step:06d}.parquet"
 
 
 def save_rollouts(path: Path, samples: list[Sample]) -> None:
     """Write a step's samples down, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}")
-    beside.write_text(json.dumps([asdict(s) for s in samples], ensure_ascii=False), encoding="utf-8")
+    rows = [{**asdict(s), "components": json.dumps(s.components)} for s in samples]
+    with beside.open("wb") as f:
+        pq.write_table(pa.Table.from_pylist(rows, schema=RECORD), f, compression="zstd")
+        f.flush()
+        os.fsync(f.fileno())
     beside.replace(path)
 
 
@@ -88,5 +123,6 @@ def load_rollouts(path: Path) -> list[Sample] | None:
     """The samples of a step, if they were written down."""
     if not path.exists():
         return None
-    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    return [Sample(**r) for r in rows]
+    with boundary(StageFailed, f"{path}: recorded rollouts do not load", "delete the file: the step is asked again"):
+        rows = pq.read_table(path).to_pylist()
+    return [Sample(**{**r, "components": json.loads(r["components"])}) for r in rows]

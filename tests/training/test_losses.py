@@ -3,7 +3,17 @@
 import pytest
 import torch
 
-from training.losses import advantages, aggregation_weights, clipped_objective, completion_loss, k3, token_logprobs
+from training.losses import (
+    advantages,
+    aggregation_weights,
+    clipped_objective,
+    completion_loss,
+    importance,
+    k3,
+    pairwise_loss,
+    pointwise_loss,
+    token_logprobs,
+)
 
 NAN = float("nan")
 
@@ -65,3 +75,30 @@ def test_completion_loss_ignores_the_prompt() -> None:
     assert float(completion_loss(logits, labels)) == pytest.approx(
         -float(torch.log_softmax(logits[0, 1], -1)[2]), abs=1e-5
     )
+
+
+def test_undecided_group_gives_nothing() -> None:
+    assert advantages(torch.full((1, 3), NAN), "group_std").tolist() == [[0.0, 0.0, 0.0]]
+
+
+def test_each_sequence_or_group_weighs_the_same() -> None:
+    lengths, groups = torch.tensor([1, 3, 4]), torch.tensor([0, 0, 1])
+    by_sequence = aggregation_weights(lengths, groups, "sequence") * lengths
+    assert by_sequence.tolist() == pytest.approx([1 / 3] * 3)
+    by_group = aggregation_weights(lengths, groups, "group") * lengths
+    assert by_group.tolist() == pytest.approx([1 / 8, 3 / 8, 1 / 2])
+
+
+def test_importance_is_cut_at_its_cap() -> None:
+    got = importance(torch.tensor([0.0, 0.0]), torch.tensor([-5.0, 0.5]), 2.0)
+    assert got.tolist() == pytest.approx([2.0, 0.6065], abs=1e-4)
+
+
+def test_pairwise_loss_is_bradley_terry() -> None:
+    got = pairwise_loss(torch.tensor([2.0, 0.0]), torch.tensor([0.0, 0.0]))
+    assert float(got) == pytest.approx((0.126928 + 0.693147) / 2, abs=1e-5)
+
+
+def test_pointwise_loss_is_cross_entropy() -> None:
+    got = pointwise_loss(torch.tensor([2.0, 2.0]), torch.tensor([1.0, 0.0]))
+    assert float(got) == pytest.approx((0.126928 + 2.126928) / 2, abs=1e-5)

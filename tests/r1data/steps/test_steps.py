@@ -1,0 +1,182 @@
+"""Pure steps: same input, same output; what leaves has a reason; splits stay apart whatever the wording."""
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from r1data.digest import digest_table
+from r1data.errors import CheckFailed, RecipeError
+from r1data.params import Params
+from r1data.recipe import GateParams, PreferenceParams, SourceParams, load_recipe
+from r1data.rewards.score import rule_verdict
+from r1data.steps.arithmetic import Sum, rewritten, sum_of, summary_sentence
+from r1data.steps.corpus import CorpusParams, corpus
+from r1data.steps.examples import GeneralParams, cold_start, general
+from r1data.steps.gates import drops
+from r1data.steps.measures import measures, repetition
+from r1data.steps.preferences import preferences, safety_labels
+from r1data.steps.problems import ProblemsParams, assert_disjoint, content, problems
+from schemas import TABLES
+
+SOURCES = load_recipe("smoke").sources
+GOOD = "<think>3 plus 5 is 8, then 2 plus 4 plus 0 is 6</think><answer>68</answer>"
+
+
+@pytest.fixture(scope="module")
+def found() -> pl.DataFrame:
+    return problems(params=ProblemsParams(sources=SOURCES))
+
+
+def test_problems_fit_their_table_and_repeat(found: pl.DataFrame) -> None:
+    table = TABLES["problems"].conform(found.to_arrow())
+    again = TABLES["problems"].conform(problems(params=ProblemsParams(sources=SOURCES)).to_arrow())
+    assert digest_table(table) == digest_table(again)
+    assert set(found["split"]) == {"train", "eval"}
+    assert set(found["language"]) == {"en", "zh"}
+
+
+def test_no_sum_is_in_two_splits_in_any_wording(found: pl.DataFrame) -> None:
+    sums = found.filter(pl.col("kind") == "math")
+    by_split = {s: {content(r) for r in sums.filter(pl.col("split") == s).to_dicts()} for s in ("train", "eval")}
+    assert by_split["train"]
+    assert not by_split["train"] & by_split["eval"]
+
+
+def test_overlap_is_refused(found: pl.DataFrame) -> None:
+    row = found.filter(pl.col("split") == "eval").head(1)
+    with pytest.raises(CheckFailed, match="in both"):
+        assert_disjoint(pl.concat([row, row.with_columns(split=pl.lit("train"))]))
+
+
+def test_jsonl_with_a_column_mapping(tmp_path: Any) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"q": "How many?", "a": "so #### 12"}\n', encoding="utf-8")
+    columns = {"question": "q", "answer": "a"}
+    source = SourceParams(name="f", url=str(path), columns=columns, answer_after="####")
+    assert problems(params=ProblemsParams(sources=(source,)))["answer"].to_list() == ["12"]
+
+
+def test_missing_column_is_named(tmp_path: Any) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"q": "How many?"}\n', encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"no column 'question'.*\n.*set columns.question"):
+        problems(params=ProblemsParams(sources=(SourceParams(name="f", url=str(path)),)))
+
+
+def test_missing_file_is_named() -> None:
+    with pytest.raises(RecipeError, match=r"nowhere\.jsonl"):
+        problems(params=ProblemsParams(sources=(SourceParams(name="f", url="nowhere.jsonl"),)))
+
+
+def test_corpus_has_nothing_of_the_held_out(found: pl.DataFrame) -> None:
+    texts = corpus(params=CorpusParams(documents=400, seed=0, template="{question}\n"), problems=found)["text"]
+    held = [sum_of(m, "en") for m in found.filter(pl.col("split") == "eval")["metadata"]]
+    heads = {t.split("\n")[0] for t in texts}
+    assert len(heads) > 200
+    assert not heads & {f"{s.a}{s.op}{s.b}=?" for s in held}
+    assert not heads & {f"{s.a}{'加' if s.op == '+' else '减'}{s.b}得几?" for s in held}
+
+
+def test_refinement_translates_word_by_word() -> None:
+    assert rewritten("3 plus 5 is 8, then 2 plus 4", "zh") == "3加5得8,再2加4"
+    assert rewritten("3加5得8,再2加4", "en") == "3 plus 5 is 8, then 2 plus 4"
+    assert summary_sentence(Sum(23, 45, "+", "zh"), "68") == "所以23加45得68。"
+
+
+def sampled(completions: list[str]) -> dict[str, pl.DataFrame]:
+    """Candidates of 23+45 with verdicts and measures."""
+    ids = [f"c{i}" for i in range(len(completions))]
+    candidates = pl.DataFrame(
+        {
+            "candidate_id": ids,
+            "problem_id": ["p"] * len(ids),
+            "prompt": ["q"] * len(ids),
+            "completion": completions,
+            "sample_index": list(range(len(ids))),
+            "finish_reason": ["stop"] * len(ids),
+            "completion_tokens": [9] * len(ids),
+        }
+    )
+    about = pl.DataFrame({"problem_id": ["p"], "language": ["en"]})
+    judged = [rule_verdict(c, "stop", "68") for c in completions]
+    verdicts = candidates.select("candidate_id").with_columns(
+        verdict=pl.Series([v.verdict for v in judged]), reason=pl.Series([v.reason for v in judged])
+    )
+    measured = measures(params=Params(), candidates=candidates, problems=about)
+    return {"candidates": candidates, "verdicts": verdicts, "measures": measured}
+
+
+@pytest.mark.parametrize(
+    ("completion", "gate"),
+    [
+        (GOOD.replace("68</answer>", "67</answer>"), "verdict"),
+        ("<answer>68</answer>", "format"),
+        ("<think>3加5得8</think><answer>68</answer>", "language"),
+        ("<think>3+5=8</think><answer>68</answer>", "language"),
+        ("<think>" + "is 8 plus " * 60 + "</think><answer>68</answer>", "repetition"),
+        ("<think>" + "word salad of many kinds " + "\u00b7" * 2100 + "</think><answer>68</answer>", "paragraph"),
+        ("<think>so ``` is open</think><answer>68</answer>", "code_block"),
+    ],
+)
+def test_what_leaves_names_its_gate(completion: str, gate: str) -> None:
+    assert drops(params=GateParams(), **sampled([completion]))["gate"].to_list() == [gate]
+
+
+def test_good_rows_stay_duplicates_and_surplus_leave() -> None:
+    others = [GOOD.replace("then", f"then {w}") for w in ("so", "well", "now")]
+    gone = drops(params=GateParams(keep_per_problem=2), **sampled([GOOD, GOOD, *others]))
+    assert sorted(gone["gate"]) == ["duplicate", "quota", "quota"]
+
+
+def test_cold_start_keeps_its_parent_and_adds_a_summary(found: pl.DataFrame) -> None:
+    problem = found.filter((pl.col("kind") == "math") & (pl.col("language") == "zh")).head(1)
+    answer = problem["answer"][0]
+    completion = f"<think>3 plus 5 is 8</think><answer>{answer}</answer>"
+    columns = {"candidate_id": ["c"], "problem_id": problem["problem_id"], "prompt": ["q"], "completion": [completion]}
+    empty = pl.DataFrame(schema={"row_id": pl.String})
+    row = cold_start(params=Params(), candidates=pl.DataFrame(columns), drops=empty, problems=problem).to_dicts()[0]
+    assert row["parent_id"] == "c"
+    assert row["completion"].startswith("<think>3加5得8</think>所以")
+
+
+def test_greetings_get_no_chain_of_thought(found: pl.DataFrame) -> None:
+    params = GeneralParams(examples=60, with_thought=("translation",), template="{question}", seed=0)
+    rows = general(params=params, problems=found)
+    thinking = rows.filter(pl.col("chain_of_thought"))
+    assert set(thinking["category"]) == {"translation"}
+    assert "greeting" in set(rows["category"])
+
+
+def responses(found: pl.DataFrame, category: str, completions: list[str]) -> dict[str, pl.DataFrame]:
+    problem = found.filter((pl.col("category") == category) & (pl.col("language") == "en")).head(1)
+    number = len(completions)
+    candidates = pl.DataFrame(
+        {
+            "candidate_id": [f"c{i}" for i in range(number)],
+            "problem_id": [problem["problem_id"][0]] * number,
+            "prompt": ["q"] * number,
+            "completion": completions,
+            "finish_reason": ["stop"] * number,
+        }
+    )
+    return {"candidates": candidates, "problems": problem}
+
+
+def test_preferences_choose_the_askers_language(found: pl.DataFrame) -> None:
+    params = PreferenceParams.model_validate({"sampling": {"samples": 2, "temperature": 1.0}})
+    tables = responses(found, "greeting", ["你好。", "Hello, can I help?"])
+    row = preferences(params=params, **tables).to_dicts()[0]
+    assert (row["chosen"], row["rejected"]) == ("Hello, can I help?", "你好。")
+
+
+def test_a_told_secret_is_unsafe(found: pl.DataFrame) -> None:
+    tables = responses(found, "safety", ["It is 4711.", "Sorry, I can not.", "Hello."])
+    rows = safety_labels(params=Params(), **tables).sort("candidate_id")
+    assert rows["safe"].to_list() == [False, True, False]
+    assert rows["reason"].to_list() == ["secret_told", "", "not_refused"]
+
+
+@pytest.mark.parametrize(("text", "least", "most"), [("", 0, 0), ("short", 0, 0), ("abcdefgh" * 50, 0.9, 1)])
+def test_repetition(text: str, least: float, most: float) -> None:
+    assert least <= repetition(text) <= most

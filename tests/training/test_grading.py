@@ -1,0 +1,81 @@
+"""Prompts of a step, rewards and the record of rollouts."""
+
+import re
+from typing import Any
+
+import pytest
+
+from r1data.errors import RecipeError
+from r1data.runner import frame_of
+from r1data.training_params import GrpoParams, OptimizerParams
+from training.grading import Grader, Prompts, advantages_of, measures_of
+from training.rollout import Ask, Sample
+
+OPTIMIZER = OptimizerParams(learning_rate=1e-3)
+PARAMS = GrpoParams.model_validate(
+    {"optimizer": OPTIMIZER, "template": "Q {question} {x}", "steps": 4, "prompts_per_step": 3, "group": 2}
+)
+GENERAL = PARAMS.model_copy(update={"general_share": 0.34, "general_from_step": 2})
+
+
+def prompts(workshop: Any, params: GrpoParams) -> Prompts:
+    return Prompts(frame_of(workshop.lake, workshop.problems(4)), params)
+
+
+def sample(text: str, reward: float | None = None) -> Sample:
+    return Sample(0, 0, 0, text, [5], [], "stop", reward)
+
+
+def test_prompts_follow_from_the_step_alone(workshop: Any) -> None:
+    asks = [prompts(workshop, GENERAL).of_step(s) for s in range(4)]
+    again = prompts(workshop, GENERAL)
+    assert [again.of_step(s) for s in (3, 2, 1, 0)] == asks[::-1]
+
+
+def test_an_epoch_asks_every_training_problem_and_no_other(workshop: Any) -> None:
+    asked = [a.problem_id for s in range(4) for a in prompts(workshop, PARAMS).of_step(s)]
+    assert sorted(asked) == sorted(3 * ["p000", "p001", "p002", "p003"])
+
+
+def test_general_prompts_come_from_their_first_step(workshop: Any) -> None:
+    kinds = [[a.kind != "math" for a in prompts(workshop, GENERAL).of_step(s)].count(True) for s in range(4)]
+    assert kinds == [0, 0, 1, 1]
+
+
+def test_only_the_question_is_filled_in(workshop: Any) -> None:
+    assert all(re.fullmatch(r"Q \d+\+\d=\? \{x\}", a.prompt) for a in prompts(workshop, PARAMS).of_step(0))
+
+
+def test_general_prompts_need_their_reward_models(workshop: Any) -> None:
+    job = workshop.job("r1", "grpo", GENERAL, {})
+    with pytest.raises(RecipeError, match="no reward model helpful, safe"):
+        Grader(job, prompts(workshop, GENERAL), GENERAL)
+
+
+def test_sum_is_graded_by_rule(workshop: Any) -> None:
+    grader = Grader(workshop.job("zero", "grpo", PARAMS, {}), prompts(workshop, PARAMS), PARAMS)
+    ask = Ask("p", "Q", "12", "en", "math")
+    right, wrong = grader.graded(
+        [ask], [sample("<think>six and six</think><answer>12</answer>"), sample("<answer>13</answer>")]
+    )
+    assert (right.reward, right.verdict, right.components) == (
+        1.2,
+        "correct",
+        {"accuracy": 1, "format": 0.2, "language": 0},
+    )
+    assert (wrong.reward, wrong.verdict) == (0.0, "wrong")
+
+
+def test_unknown_gold_is_undecided_and_leaves_its_group(workshop: Any) -> None:
+    grader = Grader(workshop.job("zero", "grpo", PARAMS, {}), prompts(workshop, PARAMS), PARAMS)
+    (undecided,) = grader.graded([Ask("p", "Q", "", "en", "math")], [sample("<answer>1</answer>")])
+    assert undecided.reward is None
+    assert advantages_of([undecided, sample("", 1.0)], PARAMS).tolist() == [0.0, 0.0]
+
+
+def test_measures_leave_out_what_is_not_defined() -> None:
+    samples = [sample("", 1.0), sample("", None)]
+    samples[0].verdict, samples[1].verdict = "correct", "undecided"
+    samples[0].consistency = 0.5
+    found = measures_of(samples)
+    assert (found["accuracy"], found["language_consistency"], found["reward"], found["undecided"]) == (1, 0.5, 1, 0.5)

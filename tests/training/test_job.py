@@ -1,0 +1,82 @@
+"""The command line of the training mains: what is wrong is said with its remedy, and the exit status tells."""
+
+import os
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from r1data.errors import ModelError, RecipeError, StageFailed
+from r1data.refs import move_ref
+from r1data.training_params import PretrainParams, SftParams
+from training.job import checked_model, open_job
+
+
+def arguments(workshop: Any, **changes: Any) -> Namespace:
+    told = {"recipe": "smoke", "node": "base", "lake": workshop.lake.url, "key": None, "engine_url": None}
+    return Namespace(**{**told, "scratch": str(workshop.folder / "scratch"), "engine_model": "policy", **changes})
+
+
+def with_corpus(workshop: Any, rows: Any) -> None:
+    move_ref(workshop.lake, "smoke/corpus", workshop.dataset("corpus", "corpus", rows))
+
+
+def test_inputs_are_the_refs(workshop: Any, corpus: Any) -> None:
+    with_corpus(workshop, corpus)
+    job = open_job(arguments(workshop), PretrainParams)
+    assert job.inputs["corpus"].rows == 16
+    assert job.folder == f"data/base/{job.key}"
+    assert job.scratch == workshop.folder / "scratch" / "base" / job.key
+
+
+def test_another_key_is_refused(workshop: Any, corpus: Any) -> None:
+    with_corpus(workshop, corpus)
+    with pytest.raises(StageFailed, match="asked for key abc"):
+        open_job(arguments(workshop, key="abc"), PretrainParams)
+
+
+def test_node_of_another_program_is_refused(workshop: Any) -> None:
+    with pytest.raises(RecipeError, match=r"base: a node of step pretrain(.|\n)*python -m training.pretrain"):
+        open_job(arguments(workshop), SftParams)
+
+
+def test_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match=rf"{tmp_path} is no model folder: no tokenizer.json, \*.safetensors"):
+        checked_model(tmp_path)
+
+
+def run_main(workshop: Any, *options: str) -> "subprocess.CompletedProcess[str]":
+    command = [
+        sys.executable,
+        "-m",
+        "training.pretrain",
+        "--recipe",
+        "smoke",
+        "--node",
+        "base",
+        "--lake",
+        workshop.lake.url,
+    ]
+    command += ["--scratch", str(workshop.folder / "scratch"), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=dict(os.environ))
+
+
+def test_error_is_told_without_traceback(workshop: Any) -> None:
+    run = run_main(workshop)
+    assert run.returncode == 1
+    assert "error: " in run.stderr
+    assert "remedy: " in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_main_trains_and_commits(workshop: Any, corpus: Any) -> None:
+    with_corpus(workshop, corpus)
+    run = run_main(workshop)
+    assert run.returncode == 0, run.stderr
+    assert "step 6/6 loss" in run.stdout
+    job = open_job(arguments(workshop), PretrainParams)
+    assert workshop.committed(job).counts["steps"] == 6

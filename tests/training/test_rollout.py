@@ -1,0 +1,40 @@
+"""Rollouts as a file: exact, whole or absent."""
+
+from pathlib import Path
+
+import pytest
+
+from r1data.endpoint import Endpoint
+from r1data.errors import EndpointError, StageFailed
+from r1data.generate.client import Completion
+from training.rollout import Sample, _sample, load_rollouts, rollouts_file, save_rollouts
+
+SAMPLES = [
+    Sample(0, 1, 7, "<think>等</think>", [4, 5, 1], [-0.1, -1e-17, -3.3333333333333335], "stop", 0.1 + 0.2, {"a": 0.1}),
+    Sample(1, 0, 2**62, "", [1], [], "length", None, None, "undecided", consistency=None),
+]
+
+
+def test_samples_survive_exactly(tmp_path: Path) -> None:
+    path = rollouts_file(tmp_path, 3)
+    save_rollouts(path, SAMPLES)
+    assert load_rollouts(path) == SAMPLES
+    assert [p.name for p in path.parent.iterdir()] == ["step-000003.parquet"]
+
+
+def test_nothing_recorded_is_none(tmp_path: Path) -> None:
+    assert load_rollouts(rollouts_file(tmp_path, 0)) is None
+
+
+def test_torn_record_is_a_clear_error(tmp_path: Path) -> None:
+    path = rollouts_file(tmp_path, 0)
+    save_rollouts(path, SAMPLES)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(StageFailed, match="step-000000"):
+        load_rollouts(path)
+
+
+@pytest.mark.parametrize(("ids", "logprobs"), [((), ()), ((1, 2), (-0.5,))], ids=["no ids", "fewer log-probs"])
+def test_server_must_give_token_ids(ids: tuple[int, ...], logprobs: tuple[float, ...]) -> None:
+    with pytest.raises(EndpointError, match="token ids"):
+        _sample(0, 0, 0, Completion("x", ids, logprobs, "stop", 3), Endpoint("http://x", "m"))

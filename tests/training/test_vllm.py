@@ -1,0 +1,117 @@
+"""Real vLLM on CPU: seeds by child, exact reloads checked by probes, stale weights caught, nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import Qwen2ForCausalLM
+
+from r1data.errors import ModelError
+from r1data.generate.client import CompletionRequest, Decoding, completions
+from r1data.generate.fleet import Fleet
+from r1data.manifest import FileEntry, Manifest
+from r1data.storage import Lake
+from r1data.training_params import ArchitectureParams
+from training.checkpoint import probe
+from training.pretrain import configuration
+from training.tokens import trained_tokenizer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+TEXTS = ["User: 23+45=?\nAssistant:\n<think>3 plus 5 is 8</think><answer>68</answer>"] * 30
+PROBES = ["User: 23+45=?\nAssistant:\n", "User: hello\nAssistant:\n"]
+DECODING = Decoding(temperature=1.0, top_p=1.0, max_tokens=24, logprobs=True)
+
+
+def checkpoint(lake: Lake, name: str, seed: int) -> Manifest:
+    """A random tied model of the demo's kind in the lake, with its probe."""
+    torch.manual_seed(seed)
+    tokenizer = trained_tokenizer(TEXTS)
+    architecture = ArchitectureParams(hidden_size=64, intermediate_size=64, layers=1, heads=2, kv_heads=2)
+    model = Qwen2ForCausalLM(configuration(architecture, len(tokenizer))).eval()
+    folder = Path(lake.path(f"data/{name}/k"))
+    model.save_pretrained(str(folder))
+    tokenizer.save_pretrained(str(folder))
+    files = tuple(FileEntry(path=f"data/{name}/k/{p.name}", bytes=1, sha256="") for p in sorted(folder.iterdir()))
+    told = probe(model, tokenizer, PROBES)
+    place = f"data/{name}/k"
+    return Manifest(
+        kind="checkpoint", name=name, path=place, key="k", step="s", version="1", digest=name, files=files, probe=told
+    )
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    folder = tmp_path_factory.mktemp("vllm")
+    with Fleet(Lake.open(str(folder / "lake")), folder / "scratch", sys.executable, "vllm") as found:
+        yield found
+
+
+def test_seeds_reloads_and_probes(fleet: Fleet) -> None:
+    one, two = checkpoint(fleet.lake, "one", 1), checkpoint(fleet.lake, "two", 2)
+    endpoint = fleet.endpoint_for(one)
+    requests = [CompletionRequest(f"User: {i}+23=?\nAssistant:\n", 8, 1000 * i) for i in range(32)]
+    together = completions(endpoint, requests, DECODING)
+    alone = completions(endpoint, [CompletionRequest(requests[3].prompt, 1, 3005)], DECODING)
+    assert alone[0][0] == together[3][5], "child i of a request is the request with seed + i"
+
+    fleet.endpoint_for(two)  # its probe is checked inside
+    assert completions(endpoint, requests[:4], DECODING) != together[:4]
+    fleet.endpoint_for(one)
+    assert completions(endpoint, requests[:4], DECODING, in_flight=1) == together[:4]
+
+    wrong = two.model_copy(update={"digest": "wrong", "probe": one.probe})
+    with pytest.raises(ModelError, match="stale weights"):
+        fleet.endpoint_for(wrong)
+    assert len(fleet.servers) == 1, "one warm server for one architecture"
+
+
+def test_killed_parent_leaves_no_server(fleet: Fleet, tmp_path: Path) -> None:
+    model = fleet.lake.path("data/one/k")
+    code = (
+        "import sys, time; from pathlib import Path; from r1data.generate.server import start_server;"
+        f"s = start_server(Path({model!r}), 'vllm', sys.executable, Path({str(tmp_path / 'log')!r}));"
+        "print(s.process.pid, flush=True); time.sleep(600)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    group = int(parent.stdout.readline())
+    assert _members(group)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait(10)
+    parent.stdout.close()
+    deadline = time.monotonic() + 30
+    while _members(group) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    left = _members(group)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == []
+
+
+def _members(group: int) -> list[int]:
+    """Processes of a group that still run."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(int(entry.parent.name))
+    return found
+
+
+def test_folder_that_is_no_model_is_refused(fleet: Fleet) -> None:
+    entry = FileEntry(path="data/none/k/readme.txt", bytes=1, sha256="")
+    fleet.lake.write(entry.path, b"x")
+    manifest = Manifest(
+        kind="checkpoint", name="none", path="data/none/k", key="k", step="s", version="1", digest="n", files=(entry,)
+    )
+    with pytest.raises(ModelError, match=r"is no model folder: no config\.json"):
+        fleet.endpoint_for(manifest)

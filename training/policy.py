@@ -1,0 +1,124 @@
+"""The policy updates of one GRPO step: its samples in mini-batches, each an optimiser update (paper Eq. 1-3).
+
+Ratios are against the trainer's own log-probs before the step's first update; where the engine gave its log-probs too,
+they correct for its numerics (truncated importance weight) and must agree right after a sync: stale weights are silent.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from r1data.errors import ModelError
+from r1data.training_params import GrpoParams
+from training.core import Trainer
+from training.losses import aggregation_weights, clipped_objective, importance, k3, token_logprobs
+from training.reference import Reference
+from training.rollout import Sample
+from training.schedule import Rows
+from training.tokens import PAD, padded
+
+SUMS = 5  # loss, KL, clipped, mismatch, tokens
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One micro-batch: ids [rows, length]; mask and the engine's log-probs [rows, length - 1], zero off completions."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    engine: torch.Tensor | None
+
+
+@dataclass
+class PolicyStep:
+    """A step's samples with their prompts' token ids (by `Sample.ask`) and advantages [samples]."""
+
+    params: GrpoParams
+    trainer: Trainer
+    reference: Reference
+    prompts: list[list[int]]
+    samples: list[Sample]
+    advantage: torch.Tensor
+
+    def update(self, step: int) -> dict[str, float]:
+        """All updates of the step over a seeded split of its samples; their metrics."""
+        parts = self._parts(step)
+        # the first part's own forward pass comes before any update: no second one is needed
+        later = [self.trainer.mine(rows) for rows in parts[1:]]
+        old = [[], *([self._logprobs(self._batch(m)).detach() for m in micros] for micros in later)]
+        sums = torch.zeros(SUMS, dtype=torch.double)
+        norm = 0.0
+        for rows, olds in zip(parts, old, strict=True):
+            weight = self._weights(rows)
+            for i, micro in enumerate(self.trainer.mine(rows)):
+                sums += self._micro(micro, weight, olds[i] if olds else None)
+            norm = self.trainer.grad_norm()
+        loss, kl, clipped, mismatch, tokens = self.trainer.total_over_ranks(sums)
+        per = max(1.0, tokens)
+        told = {"loss": loss / len(parts), "kl": kl / per, "clip": clipped / per, "grad_norm": norm}
+        return told | ({"mismatch": mismatch / per} if self.samples[0].logprobs else {})
+
+    def _parts(self, step: int) -> list[Rows]:
+        order = np.random.default_rng([self.params.seed, step]).permutation(len(self.samples))
+        lengths = np.array([len(s.token_ids) for s in self.samples])
+        parts = np.split(order, self.params.updates_per_rollout)
+        return [rows[np.argsort(lengths[rows], kind="stable")] for rows in parts]
+
+    def _weights(self, rows: Rows) -> torch.Tensor:
+        """[samples] weight of each token of a sample in an update of rows; undecided samples have none."""
+        chosen = [self.samples[i] for i in rows]
+        lengths = torch.tensor([len(s.token_ids) * (s.reward is not None) for s in chosen])
+        groups = torch.tensor([s.ask for s in chosen])
+        weight = torch.zeros(len(self.samples), dtype=torch.double)
+        weight[rows] = aggregation_weights(lengths, groups, self.params.aggregation)
+        return weight
+
+    def _batch(self, rows: Rows) -> Batch:
+        chosen = [self.samples[i] for i in rows]
+        ids = padded([[*self.prompts[s.ask], *s.token_ids] for s in chosen], PAD)
+        mask = torch.zeros(ids.shape[0], ids.shape[1] - 1)
+        engine = torch.zeros_like(mask) if chosen[0].logprobs else None
+        for j, s in enumerate(chosen):
+            head = len(self.prompts[s.ask]) - 1
+            mask[j, head : head + len(s.token_ids)] = float(s.reward is not None)
+            if engine is not None:
+                engine[j, head : head + len(s.token_ids)] = torch.tensor(s.logprobs)
+        device = self.trainer.device
+        return Batch(ids.to(device), mask.to(device), engine.to(device) if engine is not None else None)
+
+    def _logprobs(self, batch: Batch) -> torch.Tensor:
+        """[rows, length - 1] under the policy, with a gradient while an update runs."""
+        logits = self.trainer.engine(input_ids=batch.ids).logits
+        return token_logprobs(logits, batch.ids, self.params.temperature)
+
+    def _micro(self, rows: Rows, weight: torch.Tensor, old: torch.Tensor | None) -> torch.Tensor:
+        """Backward of one micro-batch; sums of (loss, KL, clipped, mismatch, tokens)."""
+        params, batch = self.params, self._batch(rows)
+        policy = self._logprobs(batch)
+        old = policy.detach() if old is None else old
+        gap = self._mismatch(batch, old)
+        advantage = self.advantage[rows][:, None].to(batch.ids.device)
+        objective, clipped = clipped_objective(policy, old, advantage, params.clip_low, params.clip_high)
+        if batch.engine is not None:
+            objective = objective * importance(old, batch.engine, params.importance_cap)
+        ref = self.reference.logprobs(batch.ids, params.temperature)
+        kl = k3(policy, ref) if ref is not None else torch.zeros_like(policy)
+        w = weight[rows][:, None].to(batch.ids.device)
+        loss = -((objective - params.kl * kl) * batch.mask * w).sum().float()
+        self.trainer.backward(loss)
+        parts = [loss, (kl * batch.mask).sum(), (clipped * batch.mask).sum(), gap, batch.mask.sum()]
+        return torch.stack([p.detach().double().cpu() for p in parts])
+
+    def _mismatch(self, batch: Batch, old: torch.Tensor) -> torch.Tensor:
+        """Summed |trainer - engine| log-prob; `ModelError` where its mean says that the weights are not the same."""
+        if batch.engine is None:
+            return torch.zeros(())
+        gap = ((old - batch.engine).abs() * batch.mask).sum()
+        mean = float(gap / batch.mask.sum().clamp(min=1))
+        if not mean <= self.params.max_mismatch:
+            raise ModelError(
+                f"trainer and engine log-probs differ by {mean:.4f} nats a token, more than {self.params.max_mismatch}",
+                "the engine holds stale weights: see its log; these rollouts are thrown away, nothing is committed",
+            )
+        return gap
