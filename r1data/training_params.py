@@ -104,6 +104,7 @@ class GrpoParams(Params):
     reference_every: int = Field(default=400, description="steps between replacements of the reference by the policy")
     advantage: Literal["group_std", "mean_only", "leave_one_out"] = "group_std"
     aggregation: Literal["token", "sequence", "group"] = "token"
+    importance_cap: float = 2.0
     max_mismatch: float = Field(
         default=0.01, description="largest mean |log-prob difference| between trainer and engine, in nats"
     )
