@@ -21,7 +21,7 @@ command -v chromium >/dev/null || echo "note: no chromium here; the tests that o
 : >.venv/install.log
 quiet() { "$@" >>.venv/install.log 2>&1; }
 pip() { quiet .venv/bin/python -m pip --disable-pip-version-check "$@"; }
-must() { "$@" || { tail -40 .venv/install.log >&2; fail "installation failed; run again, it continues"; }; }
+must() { "$@" || { tail -20 .venv/install.log | cut -c1-200 >&2; fail "installation failed; run again, it continues"; }; }
 
 # The lists are complete, so nothing is resolved; byte-code is made at the end, beside a build that uses one core.
 listed="--no-deps --no-compile"

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -122,6 +123,35 @@ def test_a_dropped_row_says_why(finished: Lake) -> None:
 def test_rows_in_are_rows_out(finished: Lake) -> None:
     rows = {n: resolve(finished, f"smoke/cold_start{n}").rows for n in ("", "/candidates", "/drops", "/verdicts")}
     assert rows["/candidates"] == rows["/verdicts"] == rows[""] + rows["/drops"]
+
+
+def test_the_flow_leaves_runs_and_artifacts_in_prefect(finished: Lake, tmp_path: Path) -> None:
+    home = tmp_path / "prefect"
+    prefect = {
+        "PREFECT_HOME": str(home),
+        "PREFECT_LOCAL_STORAGE_PATH": str(home / "storage"),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    code = f"from flows.r1 import r1; print(r1('smoke', {finished.url!r}))"
+    env = environment(tmp_path / "scratch", prefect)
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-2000:]
+    with sqlite3.connect(home / "prefect.db") as db:
+        keys = {row[0] for row in db.execute("select key from artifact")}
+        states = {row[0] for row in db.execute("select state_type from flow_run")}
+    assert {"smoke-evaluation", "smoke-cold-start", "smoke-zero"} <= keys
+    assert states == {"COMPLETED"}
+
+
+def test_the_entry_point_asks_the_plan_first(finished: Lake, tmp_path: Path) -> None:
+    env = environment(tmp_path / "scratch", {"R1_LAKE": finished.url})
+    command = [sys.executable, "-X", "importtime", "-m", "flows", "smoke"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "nothing to do" in done.stdout
+    assert "| prefect\n" not in done.stderr
 
 
 @pytest.fixture

@@ -20,8 +20,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 def trained(workshop: Any, recipe: Path, ranks: int) -> dict[str, torch.Tensor]:
     scratch = workshop.folder / f"scratch-{ranks}"
-    main = ["-m", "training.pretrain", "--recipe", str(recipe), "--node", "base", "--lake", workshop.lake.url]
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"] if ranks > 1 else []
+    main = ["training.pretrain", "--recipe", str(recipe), "--node", "base", "--lake", workshop.lake.url]
+    torchrun = (
+        ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", "-m", "--"]
+        if ranks > 1
+        else ["-m"]
+    )
     command = [sys.executable, *torchrun, *main, "--scratch", str(scratch)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=280, env=dict(os.environ))
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-3000:]
