@@ -40,8 +40,8 @@ class TrainingJob:
     engine_model: str | None = None
 
     def arguments(self) -> list[str]:
-        """The command line after the interpreter."""
-        told = ["-m", self.module, "--recipe", self.recipe, "--node", self.node, "--lake", self.lake]
+        """The module and its command line."""
+        told = [self.module, "--recipe", self.recipe, "--node", self.node, "--lake", self.lake]
         told += ["--key", self.key, "--scratch", str(self.scratch)]
         if self.engine_url and self.engine_model:
             told += ["--engine-url", self.engine_url, "--engine-model", self.engine_model]
@@ -50,8 +50,9 @@ class TrainingJob:
 
 def launch(job: TrainingJob, python: str, ranks: int, report: Callable[[str], None]) -> None:
     """Run a training main to its end, its lines passed on; `StageFailed` with its last lines if it fails."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"] if ranks > 1 else []
-    command = [python, *torchrun, *job.arguments()]
+    # the bare dashes keep torchrun from taking our --node for one of its own
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", "-m", "--"]
+    command = [python, *(torchrun if ranks > 1 else ["-m"]), *job.arguments()]
     tail = run_child(command, report)
     if tail is not None:
         raise StageFailed(

@@ -1,4 +1,4 @@
-"""Two ranks train the same model as one, at every ZeRO stage."""
+"""Two ranks train the same model as one, whole or sharded (ZeRO 0 and 3)."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ def trained(workshop: Any, recipe: Path, ranks: int) -> dict[str, torch.Tensor]:
     return load_file(workshop.lake.path(f"{folder}/model.safetensors"))
 
 
-@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+@pytest.mark.parametrize("stage", [0, 3])
 def test_two_ranks_equal_one(workshop: Any, corpus: Any, stage: int) -> None:
     smoke = Path(__file__).resolve().parents[2] / "flows" / "recipes" / "smoke.toml"
     recipe = workshop.folder / "ranks.toml"
