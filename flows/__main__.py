@@ -3,6 +3,7 @@
 Without PREFECT_API_URL an embedded server of this process is used, with its files in ./.prefect.
 """
 
+import io
 import os
 import sys
 import time
@@ -30,6 +31,8 @@ def main(arguments: list[str]) -> int:
 
 def _run(name: str) -> int:
     started = time.monotonic()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # progress in a log file too
     settings = Settings.from_environment()
     recipe = load_recipe(name)
     lake = Lake.open(settings.lake)
@@ -63,6 +66,8 @@ def _prefect_environment() -> None:
     }
     for key, value in defaults.items():
         os.environ.setdefault(key, value)
+    # Prefect makes the folder but not its parents, and without it retries for minutes
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
 
 
 if __name__ == "__main__":

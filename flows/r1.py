@@ -1,6 +1,7 @@
 """The recipe as one Prefect flow: a subflow a stage, a task a node, artifacts for counts and evaluation.
 
-The order and the work are `r1data.stages`; only names travel between tasks, and the lake knows what is done.
+The order and the work are `r1data.stages`: a stage starts as soon as the stages it needs are done, a node likewise.
+Only names travel between tasks, and the lake knows what is done.
 """
 
 import time
@@ -11,14 +12,18 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext
+from prefect.flow_runs import pause_flow_run
+from prefect.input import RunInput
 from prefect.tasks import Task
 
 from r1data.errors import Transient
 from r1data.report.evaluation import evaluation_markdown
 from r1data.report.page import write_report
+from r1data.review import record_review, require_review
 from r1data.run import Session
 from r1data.settings import Settings
-from r1data.stages import STAGES
+
+REVIEW_SECONDS = 7 * 24 * 3600
 
 
 def _transient(task: "Task[..., Any]", run: TaskRun, state: "State[Any]") -> bool:
@@ -38,11 +43,37 @@ def r1(recipe: str = "demo", lake: str | None = None) -> str:
     context = FlowRunContext.get()
     run_id = str(context.flow_run.id) if context and context.flow_run else ""
     with Session(recipe, settings, labels={"prefect_flow_run": run_id}) as session:
-        for stage in STAGES:
-            _subflow(session, stage)
+        done: list[str] = []
+        if session.recipe.cold_start.review == "wait":
+            done = list(session.run_stages(lambda stage: _subflow(session, stage), ["cold_start"]))
+            _ask_for_review(session)
+        session.run_stages(lambda stage: _subflow(session, stage), done=done)
         name = session.recipe.name
         create_markdown_artifact(evaluation_markdown(session.lake, name), key=f"{_key(name)}-evaluation")
         return write_report(session.lake, name)
+
+
+class ReviewForm(RunInput):
+    """What a person fills in to go on; rejecting ends the run."""
+
+    reviewer: str
+    accept: bool
+    note: str = ""
+
+
+def _ask_for_review(session: Session) -> None:
+    """Pause this flow run until a person has decided about the cold-start rows, unless these were decided on before.
+
+    Only a top-level flow can pause. Model servers are ended meanwhile: a person takes longer than they take to start.
+    """
+    if session.waits_for_review():
+        session.fleet.stop()
+        rows = session.cold_start
+        text = f"**{rows.rows} rows wait for review.** Look at them with `r1 show {rows.name} --rows 20`, then resume."
+        create_markdown_artifact(text, key=f"{_key(session.recipe.name)}-review")
+        form = pause_flow_run(wait_for_input=ReviewForm, timeout=REVIEW_SECONDS)
+        record_review(session.lake, rows, form.reviewer, accepted=form.accept, note=form.note)
+    require_review(session.lake, session.cold_start)
 
 
 def _subflow(session: Session, stage: str) -> None:
@@ -51,15 +82,13 @@ def _subflow(session: Session, stage: str) -> None:
     @task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=_transient)
     def node(name: str) -> dict[str, Any]:
         started = time.monotonic()
-        found = next(n for n in session.nodes if n.name == name)
-        manifest, skipped = session.runner.run(found)
+        manifest, skipped = session.run_node(name)
         took = round(time.monotonic() - started, 1)
         return {"node": name, "rows": manifest.rows, "was there": skipped, "seconds": took, "path": manifest.path}
 
     @flow(name=stage, flow_run_name=stage)
     def run_stage() -> None:
-        names = [n.name for n in session.nodes if n.stage == stage]
-        rows = [node.with_options(task_run_name=name)(name) for name in names]
+        rows = list(session.run_nodes(stage, lambda name: node.with_options(task_run_name=name)(name)).values())
         create_table_artifact(rows, key=f"{_key(session.recipe.name)}-{_key(stage)}", description=f"stage {stage}")
 
     run_stage()

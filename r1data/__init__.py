@@ -1,14 +1,15 @@
 """r1data: the DeepSeek-R1 training recipe as a data pipeline. `import r1data` needs neither torch nor Prefect.
 
-`r1data.scan("demo/cold_start")` is a Polars LazyFrame over the current ref; `r1data.sample(ref, n)` some rows of it.
+`r1data.scan("demo/cold_start")` is a Polars LazyFrame over the current ref;
+`r1data.sample_rows(ref, n)` gives some of its rows.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from r1data.inspect.read import sample, scan
+    from r1data.inspect.read import sample_rows, scan
 
-__all__ = ["sample", "scan"]
+__all__ = ["sample_rows", "scan"]
 
 
 def __getattr__(name: str) -> Any:

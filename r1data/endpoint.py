@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from json import JSONDecodeError
 from typing import Any
 
@@ -18,11 +18,12 @@ LONGEST_WAIT_S = 30.0
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server's base URL and the model name it serves."""
+    """A server's base URL and the model name it serves; `chat` where it takes messages instead of raw prompts."""
 
     url: str
     model: str
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    chat: bool = False
 
     def headers(self) -> dict[str, str]:
         """Authorisation, where there is a key."""

@@ -10,6 +10,7 @@ R1Error                what is wrong, where, and `remedy`: what to do
     ModelError         a folder that is no model, or weights that do not fit
     CheckFailed        an expectation, canary or disjointness check says no
     StageFailed        a training process ended with an error
+    ReviewNeeded       a person has to accept a dataset first, or has rejected it
   Transient            a retry may help: network, a server that went away
     EndpointError      an OpenAI-compatible server did not answer as it should
 """
@@ -67,6 +68,10 @@ class CheckFailed(Terminal):
 
 class StageFailed(Terminal):
     """A process started for a stage ended with an error."""
+
+
+class ReviewNeeded(Terminal):
+    """A person has not accepted the dataset."""
 
 
 class EndpointError(Transient):

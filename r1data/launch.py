@@ -1,6 +1,6 @@
 """Start a training main as a process of its own and wait: one rank directly, several through torchrun on this machine.
 
-The child gets its own process group and dies with its parent, so that a killed run leaves nothing behind.
+The child gets its own process group and dies with the thread that waits for it, so that a killed run leaves nothing.
 """
 
 import os
@@ -8,12 +8,14 @@ import signal
 import subprocess
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from r1data.child import die_with_parent
+from r1data.child import tied
 from r1data.errors import StageFailed
 
+Child = subprocess.Popen[str]
 TAIL = 15
 ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
@@ -48,12 +50,18 @@ class TrainingJob:
         return told
 
 
-def launch(job: TrainingJob, python: str, ranks: int, report: Callable[[str], None]) -> None:
-    """Run a training main to its end, its lines passed on; `StageFailed` with its last lines if it fails."""
+def launch(
+    job: TrainingJob, python: str, ranks: int, report: Callable[[str], None], children: set[Child] | None = None
+) -> None:
+    """Run a training main to its end, its lines passed on; `StageFailed` with its last lines if it fails.
+
+    While it runs it is in `children`, by which others can end it.
+    """
     # the bare dashes keep torchrun from taking our --node for one of its own
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", "-m", "--"]
     command = [python, *(torchrun if ranks > 1 else ["-m"]), *job.arguments()]
-    tail = run_child(command, report)
+    # torchrun has processes of its own to end
+    tail = run_child(tied(command, signal.SIGTERM if ranks > 1 else signal.SIGKILL), report, children)
     if tail is not None:
         raise StageFailed(
             f"{job.node}: {job.module} failed. Its last lines:\n" + "\n".join(f"    {line}" for line in tail),
@@ -61,8 +69,11 @@ def launch(job: TrainingJob, python: str, ranks: int, report: Callable[[str], No
         )
 
 
-def run_child(command: Sequence[str], report: Callable[[str], None]) -> list[str] | None:
+def run_child(
+    command: Sequence[str], report: Callable[[str], None], children: set[Child] | None = None
+) -> list[str] | None:
     """Run a command, passing its lines on; None if it ended well, else its last lines."""
+    children = set() if children is None else children
     tail: deque[str] = deque(maxlen=TAIL)
     with subprocess.Popen(
         command,
@@ -71,16 +82,24 @@ def run_child(command: Sequence[str], report: Callable[[str], None]) -> list[str
         text=True,
         errors="replace",
         start_new_session=True,
-        preexec_fn=die_with_parent,
         env=dict(os.environ, **ENVIRONMENT),
     ) as child:
+        children.add(child)
         try:
             assert child.stdout is not None, "stdout was asked for"
             for line in child.stdout:
                 tail.append(line.rstrip())
-                report(f"  {line.rstrip()}")
+                report(line.rstrip())
             code = child.wait()
         except BaseException:
-            os.killpg(child.pid, signal.SIGTERM)
+            end_child(child)
             raise
+        finally:
+            children.discard(child)
     return None if code == 0 else [*tail, f"exit code {code}"]
+
+
+def end_child(child: Child) -> None:
+    """Ask a child and all of its group to end; a training main saves its state first."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)

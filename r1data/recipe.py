@@ -4,10 +4,12 @@ file, field and remedy. `load_recipe("demo")` finds a shipped recipe by name, `l
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from r1data.errors import RecipeError
 from r1data.params import Params
@@ -65,10 +67,16 @@ class GateParams(Params):
 
 
 class TeacherParams(Params):
-    """An OpenAI-compatible endpoint that rewrites chains of thought; without one the demo's stated rule does it."""
+    """An OpenAI-compatible chat endpoint that rewrites chains of thought (its key: R1_TEACHER_KEY).
 
-    url: str
+    Without one the demo's stated rule does it, which knows nothing but the demo's sums.
+    """
+
+    url: str = Field(description="base URL without /v1; outside the cache key")
     model: str
+    template: str = Field(default="refine", description="the prompt, with {question} and {thought}")
+    temperature: float = 0.6
+    max_tokens: int = 4096
 
 
 class ColdStartParams(Params):
@@ -119,9 +127,10 @@ class EvaluationParams(Params):
 
 
 class ClusterParams(Params):
-    """Where training runs; outside every cache key, since it changes no result beyond rounding."""
+    """Where things run; outside every cache key, since it changes no result beyond rounding."""
 
-    ranks: int = 1
+    ranks: int = Field(default=1, ge=1, description="processes of a training job")
+    parallel: int = Field(default=1, ge=1, description="training jobs and model servers at work at a time")
 
 
 class Recipe(Params):
@@ -129,7 +138,7 @@ class Recipe(Params):
 
     name: str
     title: str
-    seed: int = 0
+    seed: int = Field(default=0, description="of every section that names none of its own; sources name theirs")
     zero_template: str = "r1_zero"
     chat_template: str = "chat"
     sources: tuple[SourceParams, ...]
@@ -173,7 +182,7 @@ def load_recipe(name: str) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise RecipeError(f"{path}: not TOML: {e}", "mend the line that is named") from e
     try:
-        return Recipe.model_validate(_with_templates(data, path))
+        return Recipe.model_validate(_with_seed(_with_templates(data, path)))
     except ValidationError as e:
         raise RecipeError(f"{path}:\n" + "\n".join(_faults(e)), "mend the fields that are named") from e
 
@@ -191,7 +200,7 @@ def template_text(name: str, recipe_folder: Path | None = None) -> str:
 
 
 def _with_templates(data: dict[str, object], path: Path) -> dict[str, object]:
-    """GRPO sections take the recipe's template where they name none, and carry its text, so that the key covers it."""
+    """GRPO sections take the recipe's template where they name none; all carry the text, so that the key covers it."""
     defaults = {"zero": "zero_template", "student_rl": "zero_template", "dev2": "chat_template", "r1": "chat_template"}
     out = dict(data)
     for section, default in defaults.items():
@@ -199,10 +208,33 @@ def _with_templates(data: dict[str, object], path: Path) -> dict[str, object]:
         if isinstance(part, dict):
             name = part.get("template", data.get(default, Recipe.model_fields[default].default))
             out[section] = {**part, "template": template_text(str(name), path.parent)}
+    part = data.get("cold_start")
+    if isinstance(part, dict) and isinstance(part.get("teacher"), dict):
+        name = part["teacher"].get("template", TeacherParams.model_fields["template"].default)
+        out["cold_start"] = {**part, "teacher": {**part["teacher"], "template": template_text(str(name), path.parent)}}
     for default in ("zero_template", "chat_template"):
         name = data.get(default, Recipe.model_fields[default].default)
         out[default] = template_text(str(name), path.parent)
     return out
+
+
+def _with_seed(data: dict[str, object]) -> dict[str, object]:
+    """Sections without a seed take the recipe's, so that one number repeats the whole experiment differently."""
+    out = dict(data)
+    for section, part in data.items():
+        if not isinstance(part, dict) or "seed" not in data:
+            continue
+        pretrain = part.get("pretrain")
+        if isinstance(pretrain, dict):
+            out[section] = {**part, "pretrain": {"seed": data["seed"], **pretrain}}
+        elif section in Recipe.model_fields and "seed" in _fields_of(section):
+            out[section] = {"seed": data["seed"], **part}
+    return out
+
+
+def _fields_of(section: str) -> Mapping[str, FieldInfo]:
+    found: Mapping[str, FieldInfo] = getattr(Recipe.model_fields[section].annotation, "model_fields", {})
+    return found
 
 
 def _faults(error: ValidationError) -> list[str]:

@@ -3,34 +3,56 @@
 `run_recipe("demo", settings)` is what `r1 run demo` does; the Prefect flow runs the same nodes by the same `Session`.
 """
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import TypeVar
 
 import polars as pl
 import pyarrow as pa
 
 from r1data.checks.expectations import validate
 from r1data.digest import digest_json, row_id
+from r1data.endpoint import Endpoint
 from r1data.errors import RecipeError
 from r1data.generate.fleet import Fleet
 from r1data.generate.pool import generate
 from r1data.generate.sampling import Prompt, Sampling
-from r1data.launch import TrainingJob, launch
+from r1data.launch import Child, TrainingJob, end_child, launch
 from r1data.manifest import Manifest
+from r1data.parallel import run_graph
 from r1data.recipe import Recipe, load_recipe, recipe_path
+from r1data.review import read_review, record_review, require_review
 from r1data.runner import Runner, frame_of
 from r1data.settings import Settings
-from r1data.stages import STAGES, graph
+from r1data.stages import STAGES, graph, needs_of_nodes, needs_of_stages
 from r1data.stages.sampling import GenerateParams
 from r1data.step import Node
+from r1data.steps.refine import RefineParams, refinements
 from r1data.storage import Lake
 from r1data.verify.canaries import check_canaries, gold_failures
+
+T = TypeVar("T")
+REVIEWED = "cold_start"
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A model served elsewhere: its name is all that is known of it."""
+
+    name: str
+
+    @property
+    def digest(self) -> str:
+        """Tells its answers from those of other models."""
+        return digest_json(["served model", self.name])
 
 
 @dataclass
 class LocalServices:
-    """Model servers, training processes and table checks on this machine."""
+    """Model servers, training processes and table checks on this machine, for several nodes at a time."""
 
     lake: Lake
     recipe: Recipe
@@ -38,10 +60,23 @@ class LocalServices:
     settings: Settings
     fleet: Fleet
     report: Callable[[str], None]
+    children: set[Child] = field(default_factory=set)
+    _checking: threading.Lock = field(default_factory=threading.Lock)
+
+    def stop(self) -> None:
+        """End what runs, soon: training saves its state, open requests fail."""
+        for child in list(self.children):
+            end_child(child)
+        self.fleet.stop()
+
+    def _told_by(self, node: Node) -> Callable[[str], None]:
+        return lambda line: self.report(f"  {node.name}: {line}")
 
     def call(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> pl.DataFrame:
-        """Candidates of a checkpoint for the chosen problems, recorded answers first."""
+        """Candidates of a checkpoint for the chosen problems, or of the teacher; recorded answers first."""
         params = node.params
+        if isinstance(params, RefineParams):
+            return self._refined(node, params, inputs)
         assert isinstance(params, GenerateParams), f"{node.name}: no call step of that kind"
         prompts = chosen_prompts(frame_of(self.lake, inputs["problems"]), params)
         if not prompts:
@@ -49,35 +84,48 @@ class LocalServices:
                 f"{node.name}: no problems of split {params.split!r} and kinds {params.kinds}",
                 "add a source to the recipe's [[sources]]",
             )
+        with ExitStack() as held:
+            return generate(
+                self.lake,
+                lambda: held.enter_context(self.fleet.hold(inputs["model"])),
+                inputs["model"],
+                prompts,
+                Sampling(**params.sampling.model_dump()),
+                digest_json(params.template)[:16],
+                self._told_by(node),
+            )
+
+    def _refined(self, node: Node, params: RefineParams, inputs: Mapping[str, Manifest]) -> pl.DataFrame:
+        teacher = self.recipe.cold_start.teacher
+        assert teacher is not None, "the node is there only with a teacher"
+        frames = {role: frame_of(self.lake, manifest) for role, manifest in inputs.items()}
+        asked = refinements(params=params, **frames)
         return generate(
             self.lake,
-            lambda: self.fleet.endpoint_for(inputs["model"]),
-            inputs["model"],
-            prompts,
-            Sampling(**params.sampling.model_dump()),
+            lambda: Endpoint(teacher.url.rstrip("/"), teacher.model, self.settings.teacher_key, chat=True),
+            Teacher(teacher.model),
+            [Prompt(problem_id, prompt) for problem_id, prompt, _ in asked],
+            Sampling(samples=1, temperature=params.temperature, max_tokens=params.max_tokens),
             digest_json(params.template)[:16],
-            self.report,
+            self._told_by(node),
         )
 
     def train(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> None:
         """Start the node's training main; reinforcement learning gets the warm server of its architecture."""
         uses_engine = node.step.name == "grpo"
-        endpoint = self.fleet.endpoint_for(inputs["init"]) if uses_engine else None
-        job = TrainingJob(
-            module=node.step.module,
-            recipe=self.recipe_file,
-            node=node.name,
-            lake=self.settings.lake,
-            key=key,
-            scratch=self.settings.scratch,
-            engine_url=endpoint.url if endpoint else None,
-            engine_model=endpoint.model if endpoint else None,
-        )
-        try:
-            launch(job, self.settings.python, self.recipe.cluster.ranks, self.report)
-        finally:
-            if endpoint:
-                self.fleet.forget(endpoint.url)
+        held = self.fleet.hold(inputs["init"], driven=True) if uses_engine else nullcontext()
+        with held as endpoint, nullcontext() if uses_engine else self.fleet.slots:
+            job = TrainingJob(
+                module=node.step.module,
+                recipe=self.recipe_file,
+                node=node.name,
+                lake=self.settings.lake,
+                key=key,
+                scratch=self.settings.scratch,
+                engine_url=endpoint.url if endpoint else None,
+                engine_model=endpoint.model if endpoint else None,
+            )
+            launch(job, self.settings.python, self.recipe.cluster.ranks, self._told_by(node), self.children)
 
     def check(self, node: Node, table: pa.Table) -> tuple[dict[str, object], ...]:
         """The table's expectations, if it has any."""
@@ -88,8 +136,10 @@ class LocalServices:
             ]
             failing = gold_failures(golds)
             if failing:
-                self.report(f"  {len(failing)} gold answers do not verify against themselves, e.g. {failing[:3]}")
-        return validate(node.step.output.name, table)
+                told = f"{len(failing)} gold answers do not verify against themselves, e.g. {failing[:3]}"
+                self._told_by(node)(told)
+        with self._checking:  # Great Expectations keeps one context for the whole process
+            return validate(node.step.output.name, table)
 
 
 def chosen_prompts(problems: pl.DataFrame, params: GenerateParams) -> list[Prompt]:
@@ -116,13 +166,14 @@ class Session:
         check_canaries()
         self.recipe = load_recipe(self.recipe_name)
         self.lake = Lake.open(self.settings.lake)
-        self.fleet = Fleet(self.lake, self.settings.scratch, self.settings.python, self.settings.engine)
+        self.nodes = {n.name: n for n in graph(self.recipe)}
+        slots = threading.Semaphore(self.recipe.cluster.parallel)
+        self.fleet = Fleet(self.lake, self.settings.scratch, self.settings.python, self.settings.engine, slots)
         self.fleet.__enter__()
-        services = LocalServices(
+        self.services = LocalServices(
             self.lake, self.recipe, str(recipe_path(self.recipe_name)), self.settings, self.fleet, self.report
         )
-        self.runner = Runner(self.lake, self.recipe.name, services, self.labels, self.report)
-        self.nodes = graph(self.recipe)
+        self.runner = Runner(self.lake, self.recipe.name, self.services, self.labels, self.report)
         return self
 
     def __exit__(
@@ -131,21 +182,57 @@ class Session:
         """End the model servers."""
         self.fleet.__exit__(kind, error, trace)
 
-    def run_stage(self, stage: str) -> list[tuple[Manifest, bool]]:
-        """Run one stage's nodes in order; each manifest, and whether it was there already."""
-        return [self.runner.run(node) for node in self.nodes if node.stage == stage]
+    def run_stages(
+        self, work: Callable[[str], T], wanted: Collection[str] = (), done: Collection[str] = ()
+    ) -> dict[str, T]:
+        """Do a piece of work for every stage (or those wanted and all they need), each after the stages it needs.
+
+        Stages in `done` are left out.
+        """
+        needs = needs_of_stages(self.nodes.values())
+        chosen = set(wanted) or set(needs)
+        while more := {n for stage in chosen for n in needs[stage]} - chosen:
+            chosen |= more
+        left = {s: n - set(done) for s, n in needs.items() if s in chosen - set(done)}
+        return run_graph(left, work, self.services.stop)
+
+    def run_nodes(self, stage: str, work: Callable[[str], T]) -> dict[str, T]:
+        """Do a piece of work for every node of a stage, each after the nodes it needs."""
+        return run_graph(needs_of_nodes(self.nodes.values(), stage), work, self.services.stop)
+
+    def run_node(self, name: str) -> tuple[Manifest, bool]:
+        """Run one node; its manifest, and whether it was there already.
+
+        Whatever uses the cold-start set raises `ReviewNeeded` until that set is accepted.
+        """
+        node = self.nodes[name]
+        if REVIEWED in node.inputs.values():
+            require_review(self.lake, self.cold_start)
+        found = self.runner.run(node)
+        if name == REVIEWED and self.recipe.cold_start.review == "accept" and read_review(self.lake, found[0]) is None:
+            record_review(self.lake, found[0], "the recipe", accepted=True, note='review = "accept"')
+        return found
+
+    @property
+    def cold_start(self) -> Manifest:
+        """The cold-start set, once its stage is done."""
+        return self.runner.done[REVIEWED]
+
+    def waits_for_review(self) -> bool:
+        """Whether nobody has decided about the cold-start set yet."""
+        return read_review(self.lake, self.cold_start) is None
 
 
 def run_recipe(
     name: str, settings: Settings, stages: list[str] | None = None, report: Callable[[str], None] = print
 ) -> int:
-    """Run a recipe, or the stages named (earlier ones are skipped if done, else run); the number of nodes computed."""
+    """Run a recipe, or the stages named and what they need; the number of nodes computed."""
     unknown = set(stages or []) - set(STAGES)
     if unknown:
         raise RecipeError(f"unknown stage {', '.join(sorted(unknown))}", f"stages: {', '.join(STAGES)}")
-    last = max((STAGES.index(s) for s in stages), default=len(STAGES) - 1) if stages else len(STAGES) - 1
-    computed = 0
     with Session(name, settings, report) as session:
-        for stage in STAGES[: last + 1]:
-            computed += sum(not skipped for _, skipped in session.run_stage(stage))
-    return computed
+
+        def computed(stage: str) -> int:
+            return sum(not skipped for _, skipped in session.run_nodes(stage, session.run_node).values())
+
+        return sum(session.run_stages(computed, stages or ()).values())

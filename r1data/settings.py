@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -16,14 +16,16 @@ class Settings:
     scratch: Path
     python: str
     engine: Literal["vllm", "fake"]
+    teacher_key: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, lake: str | None = None) -> "Settings":
-        """From R1_LAKE, R1_SCRATCH, R1_PYTHON and R1_ENGINE ('vllm' or 'fake'); an explicit lake wins."""
+        """From R1_LAKE, R1_SCRATCH, R1_PYTHON, R1_ENGINE ('vllm' or 'fake') and R1_TEACHER_KEY; `lake` wins."""
         env = os.environ if environ is None else environ
         return cls(
             lake=lake or env.get("R1_LAKE", "./lake"),
             scratch=Path(env.get("R1_SCRATCH", ".scratch")).absolute(),
             python=env.get("R1_PYTHON", sys.executable),
             engine="fake" if env.get("R1_ENGINE") == "fake" else "vllm",
+            teacher_key=env.get("R1_TEACHER_KEY"),
         )

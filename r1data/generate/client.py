@@ -25,13 +25,14 @@ class CompletionRequest:
 
 @dataclass(frozen=True)
 class Completion:
-    """One child: text without the end token, token ids with it, their log-probs if asked for."""
+    """One child: text without the end token, token ids with it (none from a chat), their log-probs if asked for."""
 
     text: str
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     finish_reason: str
     prompt_tokens: int
+    tokens: int
 
 
 @dataclass(frozen=True)
@@ -90,34 +91,40 @@ async def complete(
     """The n children of one request, by child index."""
     payload: dict[str, Any] = {
         "model": endpoint.model,
-        "prompt": request.prompt,
         "n": request.n,
         "seed": request.seed,
         "temperature": decoding.temperature,
         "top_p": decoding.top_p,
         "max_tokens": decoding.max_tokens,
-        "skip_special_tokens": False,
-        "spaces_between_special_tokens": False,
-        "return_token_ids": True,
     }
-    if decoding.logprobs:
-        payload["logprobs"] = 0
-    answer = await post_json(client, endpoint, "/v1/completions", payload)
+    if endpoint.chat:
+        messages = [{"role": "user", "content": request.prompt}]
+        answer = await post_json(client, endpoint, "/v1/chat/completions", {**payload, "messages": messages})
+    else:
+        payload |= {"prompt": request.prompt, "return_token_ids": True}
+        payload |= {"skip_special_tokens": False, "spaces_between_special_tokens": False}
+        if decoding.logprobs:
+            payload["logprobs"] = 0
+        answer = await post_json(client, endpoint, "/v1/completions", payload)
     choices = sorted(answer.get("choices", []), key=lambda c: c["index"])
     if len(choices) != request.n:
         raise EndpointError(
             f"{endpoint.url}: asked for {request.n} completions, got {len(choices)}", "check the server"
         )
-    prompt_tokens = int(answer["usage"]["prompt_tokens"])
-    return [_completion(c, prompt_tokens) for c in choices]
+    usage = answer["usage"]
+    # a chat server gives no token ids: its count, shared among the children
+    tokens = int(usage.get("completion_tokens") or 0) // request.n
+    return [_completion(c, int(usage["prompt_tokens"]), tokens) for c in choices]
 
 
-def _completion(choice: dict[str, Any], prompt_tokens: int) -> Completion:
+def _completion(choice: dict[str, Any], prompt_tokens: int, tokens: int) -> Completion:
+    ids = tuple(choice.get("token_ids") or ())
     logprobs = (choice.get("logprobs") or {}).get("token_logprobs") or ()
     return Completion(
-        text=choice["text"],
-        token_ids=tuple(choice.get("token_ids") or ()),
+        text=choice["text"] if "text" in choice else choice["message"]["content"] or "",
+        token_ids=ids,
         logprobs=tuple(logprobs),
         finish_reason=choice["finish_reason"] or "unknown",
         prompt_tokens=prompt_tokens,
+        tokens=len(ids) or tokens,
     )

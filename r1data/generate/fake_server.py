@@ -3,6 +3,7 @@
 python -m r1data.generate.fake_server --model DIR --port 8000
 
 It answers sums in R1's pattern: right six times in ten, formatted eight in ten, in the other language three in ten.
+As a chat model it is a teacher that gives back the thought it was shown, with the last number in it as the answer.
 Weight updates are accepted and change nothing; log-probs are not given, so trainers compute their own.
 """
 
@@ -19,6 +20,7 @@ from tokenizers import Tokenizer
 from r1data.digest import seed_from
 
 _SUM = re.compile(r"(\d+)\s*([-+加减])\s*(\d+)")
+_SHOWN = re.compile(r"## Thought process\n(.*?)\n\n## Task", re.DOTALL)
 CONTROL = frozenset(
     {
         *("/init_weight_transfer_engine", "/pause", "/resume", "/start_weight_update", "/update_weights"),
@@ -45,6 +47,14 @@ def answer(prompt: str, seed: int) -> str:
     return f"{thought}. {value}"
 
 
+def refined(prompt: str) -> str:
+    """What the teacher makes of the thought in its prompt."""
+    shown = _SHOWN.search(prompt)
+    thought = shown[1].strip() if shown else ""
+    numbers = re.findall(r"\d+", thought)
+    return f"<think>{thought}</think>So it is {numbers[-1]}.<answer>{numbers[-1]}</answer>" if numbers else "I can not."
+
+
 class Handler(BaseHTTPRequestHandler):
     """OpenAI-compatible completions and vLLM's control calls."""
 
@@ -57,13 +67,15 @@ class Handler(BaseHTTPRequestHandler):
         self._send({"object": "list", "data": [{"id": "policy", "object": "model"}]})
 
     def do_POST(self) -> None:
-        """/v1/completions; control calls are accepted."""
+        """Completions and chat completions; control calls are accepted."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = self.path.partition("?")[0]
         if path in CONTROL:
             self._send({})
         elif path == "/v1/completions":
             self._send(self._completions(json.loads(body)))
+        elif path == "/v1/chat/completions":
+            self._send(self._chat(json.loads(body)))
         else:
             self._send({"error": f"no such path {path}"}, 404)
 
@@ -78,6 +90,13 @@ class Handler(BaseHTTPRequestHandler):
             "choices": choices,
             "usage": {"prompt_tokens": len(self._encode(prompt))},
         }
+
+    def _chat(self, asked: dict[str, Any]) -> dict[str, Any]:
+        prompt = asked["messages"][-1]["content"]
+        message = {"role": "assistant", "content": refined(prompt)}
+        choices = [{"index": i, "message": message, "finish_reason": "stop"} for i in range(asked.get("n", 1))]
+        usage = {"prompt_tokens": len(self._encode(prompt)), "completion_tokens": len(self._encode(message["content"]))}
+        return {"object": "chat.completion", "choices": choices, "usage": usage}
 
     def _choice(self, prompt: str, asked: dict[str, Any], index: int) -> dict[str, Any]:
         text = answer(prompt, asked.get("seed", 0) + index)

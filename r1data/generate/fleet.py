@@ -1,9 +1,15 @@
 """Warm servers, one an architecture: a checkpoint of a known architecture is loaded into the running one in a moment.
 
+A server is held by one node at a time.
 After a load the probe log-probs in the checkpoint's manifest are compared: stale weights are silent otherwise.
 """
 
 import json
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,32 +34,54 @@ class _Warm:
 
 @dataclass
 class Fleet:
-    """The model servers of one run; a context manager that ends them."""
+    """The model servers of one run, for threads; a context manager that ends them. `slots` bounds heavy work."""
 
     lake: Lake
     scratch: Path
     python: str
     engine: Engine
+    slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1))
     servers: dict[str, _Warm] = field(default_factory=dict)
 
     def __enter__(self) -> "Fleet":
         """Nothing is started before it is needed."""
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        # a server ends with the thread that started it: these threads live as long as the fleet
+        self._starters = ThreadPoolExecutor(thread_name_prefix="server")
         return self
 
     def __exit__(self, *_: object) -> None:
         """End all servers."""
-        for warm in self.servers.values():
-            warm.server.stop()
-        self.servers.clear()
+        self.stop()
+        self._starters.shutdown()
 
-    def endpoint_for(self, model: Manifest) -> Endpoint:
-        """A server that holds the checkpoint's weights, checked by its probe."""
+    def stop(self) -> None:
+        """End all servers now; who holds one gets an `EndpointError`."""
+        for architecture in list(self.servers):
+            self.servers.pop(architecture).server.stop()
+
+    @contextmanager
+    def hold(self, model: Manifest, *, driven: bool = False) -> Iterator[Endpoint]:
+        """A server with the checkpoint's weights, checked by its probe, for this caller alone.
+
+        With `driven` the caller loads weights of its own, so that what the server holds afterwards is unknown.
+        """
         folder = self.lake.local_copy([f.path for f in model.files], self.scratch / "models" / model.digest[:16])
         architecture = architecture_of(folder)
+        with self._locks[architecture], self.slots:
+            warm = self._loaded(model, folder, architecture)
+            try:
+                yield Endpoint(warm.server.url, SERVED_NAME)
+            finally:
+                if driven:
+                    warm.holds = ""
+
+    def _loaded(self, model: Manifest, folder: Path, architecture: str) -> _Warm:
         warm = self.servers.get(architecture)
         if warm is None or not warm.server.alive():
             log = self.scratch / "logs" / f"{self.engine}-{architecture}.log"
-            warm = _Warm(start_server(folder, self.engine, self.python, log), model.digest)
+            server = self._starters.submit(start_server, folder, self.engine, self.python, log).result()
+            warm = _Warm(server, model.digest)
             self.servers[architecture] = warm
             self._probe(warm, model)
         elif warm.holds != model.digest:
@@ -61,13 +89,7 @@ class Fleet:
             update_weights(warm.server.url, folder / "model.safetensors", model.digest[:16])
             self._probe(warm, model)
             warm.holds = model.digest
-        return Endpoint(warm.server.url, SERVED_NAME)
-
-    def forget(self, url: str) -> None:
-        """A trainer drove this server: its weights are unknown until the next load."""
-        for warm in self.servers.values():
-            if warm.server.url == url:
-                warm.holds = ""
+        return warm
 
     def _probe(self, warm: _Warm, model: Manifest) -> None:
         if self.engine == "fake" or not model.probe:

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import polars as pl
 import pyarrow as pa
@@ -14,7 +15,6 @@ import pyarrow as pa
 from r1data.endpoint import Endpoint
 from r1data.generate.client import Completion, CompletionRequest, Decoding, completions
 from r1data.generate.sampling import Identity, Prompt, Sampling
-from r1data.manifest import Manifest
 from r1data.storage import Lake
 from schemas import TABLES
 
@@ -22,6 +22,20 @@ PART_ROWS = 1_000
 PART_SECONDS = 30.0
 REPORT_SECONDS = 5.0
 CANDIDATES = TABLES["candidates"]
+
+
+class Author(Protocol):
+    """Who answers: a checkpoint's manifest, or a model served elsewhere."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """What tells its answers from all others'."""
+        ...
 
 
 def recorded(lake: Lake, identity: Identity) -> pl.DataFrame:
@@ -34,7 +48,7 @@ def recorded(lake: Lake, identity: Identity) -> pl.DataFrame:
 def generate(
     lake: Lake,
     endpoint: Callable[[], Endpoint],
-    model: Manifest,
+    model: Author,
     prompts: Sequence[Prompt],
     sampling: Sampling,
     template_digest: str,
@@ -76,7 +90,7 @@ class _Recorder:
 
     lake: Lake
     identity: Identity
-    model: Manifest
+    model: Author
     prompts: dict[str, Prompt]
     expected: int
     report: Callable[[str], None]
@@ -93,7 +107,7 @@ class _Recorder:
         for offset, answer in enumerate(answers):
             self.rows.append(self._row(request, start + offset, offset, answer, (now - self.started) * 1000))
         self.done += len(answers)
-        self.tokens += sum(len(a.token_ids) for a in answers)
+        self.tokens += sum(a.tokens for a in answers)
         if len(self.rows) >= PART_ROWS or now - self.flushed >= PART_SECONDS:
             self.flush()
         if now - self.told >= REPORT_SECONDS or self.done == self.expected:
@@ -121,7 +135,7 @@ class _Recorder:
             "sample_index": index,
             "seed": request.seed + offset,
             "prompt_tokens": answer.prompt_tokens,
-            "completion_tokens": len(answer.token_ids),
+            "completion_tokens": answer.tokens,
             "finish_reason": answer.finish_reason,
             "model": self.model.name,
             "model_digest": self.model.digest,

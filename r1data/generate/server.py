@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from r1data.child import stop_with_parent
+from r1data.child import tied
 from r1data.endpoint import wait_healthy
 from r1data.errors import ModelError
 
@@ -71,7 +71,8 @@ def start_server(model: Path, engine: Engine, python: str, log: Path) -> Server:
     """Start a server of a model folder and wait until it is ready; else `ModelError` with its last log lines."""
     port = _free_port()
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [python, *_arguments(model, engine, port)]
+    # SIGTERM: vLLM has processes of its own to end
+    command = tied([python, *_arguments(model, engine, port)], signal.SIGTERM)
     with log.open("wb") as out:
         process = subprocess.Popen(
             command,
@@ -79,7 +80,6 @@ def start_server(model: Path, engine: Engine, python: str, log: Path) -> Server:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=stop_with_parent,
             env=dict(os.environ, **ENVIRONMENT),
         )
     server = Server(f"http://127.0.0.1:{port}", process, log)

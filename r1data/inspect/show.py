@@ -1,38 +1,99 @@
-"""What a ref points to, in people's words."""
+"""What a ref points to, in people's words: facts as (label, text) lines, and the first rows."""
 
-import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from r1data.manifest import Manifest
-from r1data.refs import read_ref
+from r1data.refs import read_ref, resolve
 from r1data.storage import Lake
 
-ROWS = 5
+ROWS = 3
+LONGEST = 100
 
 
-def described(lake: Lake, ref: str, manifest: Manifest) -> str:
-    """Rows, files, parents, parameters and code of a manifest."""
+@dataclass(frozen=True)
+class Shown:
+    """Facts in reading order, and the first rows of a dataset (none of a checkpoint)."""
+
+    facts: tuple[tuple[str, str], ...]
+    rows: tuple[dict[str, Any], ...]
+
+
+def show(lake: Lake, ref: str, rows: int = ROWS) -> Shown:
+    """Size, origin, parameters, counts, checks and code of a ref's target, with its first rows."""
+    manifest = resolve(lake, ref)
+    return Shown(tuple(_facts(lake, ref, manifest)), _first(lake, manifest, rows))
+
+
+def age(seconds: float) -> str:
+    """A duration as one number and unit."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def amount(manifest: Manifest) -> str:
+    """Rows of a dataset, training steps of a checkpoint."""
+    if manifest.kind == "dataset":
+        return f"{manifest.rows:,} rows"
+    return f"{manifest.counts['steps']:,} steps" if "steps" in manifest.counts else f"{len(manifest.files)} files"
+
+
+def _facts(lake: Lake, ref: str, manifest: Manifest) -> Iterator[tuple[str, str]]:
     size = sum(e.bytes for e in manifest.entries)
-    lines = [
-        f"{ref}   {manifest.kind}   {manifest.table or manifest.step}",
-        f"  path      {lake.uri(manifest.path)}",
-        f"  digest    {manifest.digest}",
-        f"  made by   {manifest.step} version {manifest.version} in {manifest.finished - manifest.started:.1f} s",
-        f"  rows      {manifest.rows:,} in {len(manifest.shards)} shards, {size:,} bytes",
-        f"  counts    {json.dumps(manifest.counts)}",
-        f"  checks    {len(manifest.checks)} expectations held",
-        f"  code      {json.dumps(manifest.code)}",
-        f"  history   {len(read_ref(lake, ref).history)} earlier targets",
-    ]
-    lines += [f"  parent    {p.role}: {p.name} {p.digest[:12]} {p.path}" for p in manifest.parents]
-    lines += [f"  param     {k} = {json.dumps(v, ensure_ascii=False)}" for k, v in manifest.params.items()]
-    return "\n".join(lines)
+    took, since = manifest.finished - manifest.started, time.time() - manifest.finished
+    what = manifest.table or manifest.step
+    yield ref, f"{manifest.kind} of {what}, {amount(manifest)} in {len(manifest.entries)} files, {size:,} bytes"
+    yield "where", lake.uri(manifest.path)
+    yield "digest", manifest.digest
+    yield "made by", f"{manifest.step} version {manifest.version} in {took:.1f} s, {age(since)} ago"
+    yield "refs", f"{len(read_ref(lake, ref).history)} earlier targets (r1 rollback {ref} goes back by one)"
+    yield from (("from", f"{p.role}: {p.name} {p.digest[:12]}") for p in manifest.parents)
+    yield from (("count", f"{name} {number:,}") for name, number in manifest.counts.items())
+    yield from (("dropped", f"{reason} {n:,}") for reason, n in _reasons(lake, manifest))
+    yield from (("check", _check(c)) for c in manifest.checks)
+    yield from (("param", f"{name} = {_short(value)}") for name, value in _flat(manifest.params))
+    yield from (("code", f"{name} {value}") for name, value in manifest.code.items())
+    yield from (("label", f"{name} {value}") for name, value in manifest.labels.items())
 
 
-def first_rows(lake: Lake, manifest: Manifest) -> pl.DataFrame | None:
-    """The first rows of a dataset; None for a checkpoint."""
+def _first(lake: Lake, manifest: Manifest, rows: int) -> tuple[dict[str, Any], ...]:
     if manifest.kind != "dataset":
-        return None
+        return ()
     shard = manifest.shards[0]
-    return pl.DataFrame(lake.read_table(shard.path, shard.sha256)).head(ROWS)
+    return tuple(pl.DataFrame(lake.read_table(shard.path, shard.sha256)).head(rows).to_dicts())
+
+
+def _reasons(lake: Lake, manifest: Manifest) -> list[tuple[str, int]]:
+    if not (manifest.table or "").startswith("drops/"):
+        return []
+    tables = [pl.DataFrame(lake.read_table(s.path, s.sha256, ["gate", "reason"])) for s in manifest.shards]
+    counted = pl.concat(tables).group_by("gate", "reason").len("rows")
+    counted = counted.sort("rows", "gate", "reason", descending=[True, False, False])
+    return [(f"{gate}: {reason}", n) for gate, reason, n in counted.iter_rows()]
+
+
+def _check(check: dict[str, Any]) -> str:
+    held = "held" if check.get("success") else f"FAILED on {check.get('failing')} rows"
+    return f"{check.get('expectation')} {check.get('column') or ''}: {held}".replace(" :", ":")
+
+
+def _flat(params: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in params.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for i, part in enumerate(value):
+                yield from _flat(part, f"{prefix}{name}[{i}].")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."

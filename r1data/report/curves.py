@@ -1,48 +1,76 @@
-"""Training curves of a stage as inline SVG, from the metrics that its checkpoint carries."""
+"""Training curves of a stage as inline SVG, from the metrics that its checkpoint carries: one small plot a metric.
+
+Colours are the page's own CSS variables, so that the plots follow light and dark.
+"""
 
 import io
+import re
+from collections.abc import Iterator
 
 import polars as pl
 
-from r1data.errors import LakeError
-from r1data.refs import resolve
+from r1data.manifest import Manifest
 from r1data.storage import Lake
 
 WATCHED = (
     *("reward", "accuracy", "format", "language_consistency", "completion_tokens", "reflection_words"),
-    *("loss", "kl"),
+    *("held_out_accuracy", "loss", "kl"),
 )
-INK = "#5b6472"
-LINE = "#2f6fdb"
+SIZE = (2.5, 1.6)
+# Colours for matplotlib, each replaced by a variable of the page's style.
+INK, LINE = "#5b6472", "#2f6fdb"
+VARIABLES = {INK: "var(--soft)", LINE: "var(--accent)"}
+# Ids that nothing refers to, the same in every plot.
+SURPLUS = re.compile(r' id="(?:figure|axes|patch|line2d|text|matplotlib\.axis|xtick|ytick)_\d+"')
 
 
-def metrics(lake: Lake, recipe: str, stage: str) -> pl.DataFrame:
-    """METRICS of a stage's checkpoint; empty where the stage has not run."""
-    try:
-        manifest = resolve(lake, f"{recipe}/{stage}")
-    except LakeError:
-        return pl.DataFrame()
-    names = [f.path for f in manifest.files if f.path.endswith("/metrics.parquet")]
-    return pl.DataFrame(lake.read_table(names[0])) if names else pl.DataFrame()
+def metrics(lake: Lake, checkpoint: Manifest) -> pl.DataFrame:
+    """METRICS of a checkpoint; no rows where none were kept."""
+    files = [f for f in checkpoint.files if f.path.endswith("/metrics.parquet")]
+    if not files:
+        return pl.DataFrame(schema={"step": pl.Int64, "metric": pl.String, "value": pl.Float64})
+    return pl.DataFrame(lake.read_table(files[0].path, files[0].sha256))
 
 
-def curves_svg(frame: pl.DataFrame) -> str:
-    """One small plot a metric, side by side, as an `<svg>` element without any outside reference."""
+def curves(frame: pl.DataFrame) -> Iterator[tuple[str, str]]:
+    """(what a plot shows in words, its `<svg>` element) for each watched metric of a stage."""
+    for name in WATCHED:
+        points = frame.filter((pl.col("metric") == name) & pl.col("value").is_finite()).sort("step")
+        if points.height:
+            steps, values = points["step"].to_list(), points["value"].to_list()
+            told = f"{name.replace('_', ' ')}: {values[0]:.4g} to {values[-1]:.4g} over {steps[-1]:,} steps"
+            yield told, _plot(f"{points['stage'][0]} {name}", name, steps, values)
+
+
+def _plot(salt: str, name: str, steps: list[int], values: list[float]) -> str:
     from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
-    shown = [m for m in WATCHED if m in frame["metric"].unique()]
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "r1data", "font.size": 8}):
-        figure = Figure(figsize=(2.2 * len(shown), 1.7), layout="constrained")
-        for i, name in enumerate(shown):
-            axes = figure.add_subplot(1, len(shown), i + 1)
-            points = frame.filter(pl.col("metric") == name).sort("step")
-            axes.plot(points["step"].to_list(), points["value"].to_list(), color=LINE, linewidth=1.2)
-            axes.set_title(name.replace("_", " "), fontsize=8, color=INK)
-            axes.tick_params(colors=INK, labelsize=7)
-            for side in ("top", "right"):
-                axes.spines[side].set_visible(False)
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": salt, "font.size": 8}):
+        figure = Figure(figsize=SIZE, layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot()
+        axes.plot(steps, values, color=LINE, linewidth=1.3, marker="o" if len(steps) < 3 else None, markersize=3)
+        axes.set_title(name.replace("_", " "), fontsize=8, color=INK)
+        axes.tick_params(colors=INK, labelsize=7)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        for side, spine in axes.spines.items():
+            spine.set_visible(side in ("left", "bottom"))
+            spine.set_color(INK)
         sink = io.StringIO()
         figure.savefig(sink, format="svg", transparent=True, metadata={"Date": None})
-    text = sink.getvalue()
-    return text[text.index("<svg") :]
+    return _for_page(sink.getvalue())
+
+
+def _for_page(text: str) -> str:
+    """The `<svg>` element alone, in the page's colours, with the ids that nothing refers to left out."""
+    svg = SURPLUS.sub("", text[text.index("<svg") :])
+    for surplus in (r"<metadata>.*?</metadata>", r"<style.*?</style>", r"font-family: [^;]*; "):
+        svg = re.sub(surplus, "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", r'<svg xmlns="http://www.w3.org/2000/svg" \1>', svg, count=1)
+    svg = svg.replace("xlink:href", "href")
+    for colour, variable in VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    return svg

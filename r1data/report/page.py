@@ -1,33 +1,23 @@
-"""The page of a run: one HTML file without any outside reference; what models wrote is escaped."""
+"""The page of a run: one HTML file without any outside reference, built from the lake alone.
 
-from collections.abc import Sequence
-from html import escape
+Readable on a phone and a desk, light and dark. What models wrote is escaped.
+"""
 
-import polars as pl
+import time
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
 
 from r1data.errors import LakeError
+from r1data.inspect.show import amount
+from r1data.manifest import Manifest
 from r1data.refs import list_refs, resolve
-from r1data.report.curves import curves_svg, metrics
-from r1data.report.evaluation import COLUMNS, funnel, rows
-from r1data.runner import frame_of
+from r1data.report import claims, evaluation, html
+from r1data.report.curves import curves, metrics
+from r1data.report.funnel import COLUMNS as FUNNEL
+from r1data.report.funnel import dropped, funnel, kept
 from r1data.storage import Lake
 
-TRAINED = ("base", "zero", "dev1", "dev2", "dev3", "rm_helpful", "rm_safe", "r1", "distill", "student_rl")
-EXAMPLES = 4
-STYLE = """
-:root{color-scheme:light dark;--ink:#1c2430;--soft:#5b6472;--line:#d9dee6;--card:#f6f8fb;--page:#fff}
-@media(prefers-color-scheme:dark){:root{--ink:#e6eaf0;--soft:#9aa5b5;--line:#333c4a;--card:#1b222c;--page:#12171e}}
-body{font:15px/1.55 system-ui,sans-serif;color:var(--ink);background:var(--page)}
-body{margin:0 auto;max-width:70rem;padding:1.5rem}
-h1{font-size:1.6rem;margin:.2rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem}p,.soft{color:var(--soft)}
-.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{padding:.35rem .7rem;border-bottom:1px solid var(--line);text-align:left;white-space:nowrap}
-ol.recipe{display:flex;flex-wrap:wrap;gap:.5rem;padding:0;list-style:none}
-ol.recipe li{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.4rem .7rem}
-ol.recipe b{display:block}
-pre{background:var(--card);padding:.6rem;border-radius:.4rem;white-space:pre-wrap;word-break:break-word}
-figure{margin:0 0 1rem}svg{height:auto}figcaption{color:var(--soft)}
-"""
+FUNNELS = ("cold_start", "sft_mix")
 
 
 def write_report(lake: Lake, recipe: str) -> str:
@@ -38,65 +28,96 @@ def write_report(lake: Lake, recipe: str) -> str:
 
 
 def page(lake: Lake, recipe: str) -> str:
-    """The page as text."""
-    parts = [_picture(lake, recipe), _table("Evaluation", COLUMNS, rows(lake, recipe))]
-    parts.append("<h2>Training</h2>")
-    parts += [_curves(lake, recipe, stage) for stage in TRAINED]
-    parts += [_funnel(lake, recipe, stage) for stage in ("cold_start", "sft_mix")]
-    body = "\n".join(parts)
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(recipe)}</title>'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{STYLE}</style></head>'
-        f"<body><h1>{escape(recipe)}</h1><p>From {escape(lake.uri())}; intervals are 95 % bootstrap over problems.</p>"
-        f"{body}</body></html>"
-    )
-
-
-def _picture(lake: Lake, recipe: str) -> str:
-    items = []
-    for ref in sorted(list_refs(lake), key=lambda r: resolve(lake, r).finished):
-        node = ref.removeprefix(f"{recipe}/")
-        if ref.startswith(f"{recipe}/") and "/" not in node:
-            m = resolve(lake, ref)
-            told = f"{m.rows:,} rows" if m.kind == "dataset" else f"{m.counts.get('steps', 0):,} steps"
-            items.append(f"<li><b>{escape(node)}</b><span class=soft>{m.step}, {told}</span></li>")
-    return f"<h2>The recipe, in the order it ran</h2><ol class=recipe>{''.join(items)}</ol>"
-
-
-def _table(title: str, head: tuple[str, ...], body: Sequence[tuple[str, ...]]) -> str:
-    top = "".join(f"<th>{escape(c)}</th>" for c in head)
-    lines = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in body)
-    return f"<h2>{escape(title)}</h2><div class=scroll><table><tr>{top}</tr>{lines}</table></div>"
-
-
-def _curves(lake: Lake, recipe: str, stage: str) -> str:
-    frame = metrics(lake, recipe, stage)
-    if frame.is_empty():
-        return ""
-    return f"<figure class=scroll><figcaption>{escape(stage)}</figcaption>{curves_svg(frame)}</figure>"
-
-
-def _funnel(lake: Lake, recipe: str, stage: str) -> str:
-    try:
-        candidates = resolve(lake, f"{recipe}/{stage}/candidates")
-        left = funnel(lake, recipe, stage)
-    except LakeError:
-        return ""
-    gone = int(left["rows"].sum())
-    body = [("candidates", "", f"{candidates.rows:,}")]
-    body += [(g, r, f"-{n:,}") for g, r, n in left.iter_rows()]
-    body.append(("kept", "", f"{candidates.rows - gone:,}"))
-    return _table(f"Funnel of {stage}", ("gate", "reason", "rows"), body) + _examples(lake, recipe, stage)
-
-
-def _examples(lake: Lake, recipe: str, stage: str) -> str:
-    kept = frame_of(lake, resolve(lake, f"{recipe}/{stage}")).head(EXAMPLES)
-    dropped = frame_of(lake, resolve(lake, f"{recipe}/{stage}/drops")).unique(
-        "reason", keep="first", maintain_order=True
-    )
-    shown = [f"<pre>{escape(p + c)}</pre>" for p, c in kept.select("prompt", "completion").iter_rows()]
-    gone = [
-        f"<p>{escape(gate)}: {escape(reason)} {escape(value)}</p><pre>{escape(evidence)}</pre>"
-        for gate, reason, value, evidence in dropped.select("gate", "reason", "value", pl.col("evidence")).iter_rows()
+    """The page as text; `LakeError` where the lake holds nothing of the recipe."""
+    nodes = _nodes(lake, recipe)
+    if not nodes:
+        raise LakeError(f"{lake.url}: nothing of recipe {recipe!r} is here yet", f"r1 run {recipe}")
+    parts = [
+        *_opening(lake, nodes),
+        *_evaluation(lake, recipe),
+        *(part for stage in FUNNELS for part in _funnel(lake, recipe, stage)),
+        html.heading("Training"),
+        *(part for name, m in nodes.items() for part in _curves(lake, name, m)),
+        *_lineage(nodes),
     ]
-    return f"<h2>Kept in {stage}</h2>{''.join(shown)}<h2>Dropped from {stage}, one a reason</h2>{''.join(gone)}"
+    return html.document(f"Recipe {recipe}", parts)
+
+
+def _nodes(lake: Lake, recipe: str) -> dict[str, Manifest]:
+    """The recipe's manifests by node name, parents before what was made of them."""
+    prefix = f"{recipe}/"
+    found = {r.removeprefix(prefix): resolve(lake, r) for r in list_refs(lake) if r.startswith(prefix)}
+    above = {n: [p.name.removeprefix(prefix) for p in m.parents] for n, m in found.items()}
+    order = TopologicalSorter({n: [p for p in names if p in found] for n, names in above.items()}).static_order()
+    return {name: found[name] for name in order}
+
+
+def _opening(lake: Lake, nodes: dict[str, Manifest]) -> Iterator[str]:
+    ended = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(max(m.finished for m in nodes.values())))
+    yield html.paragraph(f"From {lake.uri()}, last change {ended}. Intervals are 95 % bootstrap over problems.")
+    yield html.heading("The recipe, in the order of what builds on what")
+    yield html.paragraph("Models carry a bar at their left; the rest are datasets.")
+    cards = [
+        html.card(m.kind, name, [f"{m.step.replace('_', ' ')}, {amount(m)}", _sources(m)])
+        for name, m in nodes.items()
+        if "/" not in name
+    ]
+    yield f'<ol class="recipe">{"".join(cards)}</ol>'
+
+
+def _sources(manifest: Manifest) -> str:
+    names = [p.name.split("/", 1)[-1] for p in manifest.parents]
+    return f"from {', '.join(names)}" if names else "from the recipe's sources"
+
+
+def _evaluation(lake: Lake, recipe: str) -> Iterator[str]:
+    yield html.heading("Evaluation")
+    if not evaluation.estimates(lake, recipe):
+        yield html.paragraph("Nothing is evaluated yet.")
+        return
+    yield html.paragraph(
+        "Shares in percent, length in tokens; undecided samples and those without a language are left out."
+    )
+    yield html.table(evaluation.COLUMNS, evaluation.rows(lake, recipe))
+    yield html.heading("Claims")
+    yield html.paragraph("Differences are paired by problem. The figures wanted are those of the demo recipe.")
+    yield html.table(claims.COLUMNS, (c.cells for c in claims.claims(lake, recipe)))
+
+
+def _curves(lake: Lake, name: str, checkpoint: Manifest) -> Iterator[str]:
+    plots = [html.figure(told, svg) for told, svg in curves(metrics(lake, checkpoint))]
+    if plots:
+        yield html.heading(name, 3)
+        yield f'<div class="plots">{"".join(plots)}</div>'
+
+
+def _funnel(lake: Lake, recipe: str, stage: str) -> Iterator[str]:
+    found = funnel(lake, recipe, stage)
+    if found is None:
+        return
+    yield html.heading(f"Funnel of {stage}")
+    yield html.table(FUNNEL, found.cells)
+    yield html.folded(f"examples in {stage}", "".join(html.said(text) for text in kept(lake, recipe, stage)))
+    gone = (
+        html.paragraph(f"{d.gate}: {d.reason.replace('_', ' ')} {d.value}") + html.said(d.evidence)
+        for d in dropped(lake, recipe, stage)
+    )
+    yield html.folded("dropped, one for each reason", "".join(gone))
+
+
+def _lineage(nodes: dict[str, Manifest]) -> Iterator[str]:
+    head = ("node", "step", "seconds", "digest", "made from", "code")
+    body = [
+        (
+            name,
+            f"{m.step} {m.version}",
+            f"{m.finished - m.started:.1f}",
+            m.digest[:12],
+            ", ".join(f"{p.name.split('/', 1)[-1]} {p.digest[:6]}" for p in m.parents),
+            m.code.get("commit", "")[:10],
+        )
+        for name, m in nodes.items()
+    ]
+    yield html.heading("Lineage")
+    yield html.paragraph("Digests are those of the content. `r1 trace ROW` follows a single row.")
+    yield html.folded(f"{len(nodes)} datasets and checkpoints", html.table(head, body))

@@ -1,14 +1,18 @@
 """Cold start: sample zero, keep what is correct, readable, in one language; refine it, add a summary (B.3.2)."""
 
-from r1data.recipe import Recipe
-from r1data.stages.sampling import GenerateParams, NoParams, judged, sampled
+from r1data.recipe import ColdStartParams, Recipe
+from r1data.stages.sampling import GenerateParams, NoParams, examined, judged, sampled
 from r1data.step import Node
 from r1data.steps.examples import COLD_START
 from r1data.steps.gates import GATE
+from r1data.steps.refine import REFINE, REFINED, RefineParams
+
+STAGE = "cold_start"
+KEPT = {"candidates": "cold_start/candidates", "drops": "cold_start/drops", "problems": "problems"}
 
 
 def nodes(recipe: Recipe) -> list[Node]:
-    """candidates, verdicts, measures, drops, and the examples themselves."""
+    """candidates, verdicts, measures, drops, the refinement, and the examples themselves."""
     part = recipe.cold_start
     params = GenerateParams(
         split="train",
@@ -18,16 +22,21 @@ def nodes(recipe: Recipe) -> list[Node]:
         sampling=part.sampling,
         seed=recipe.seed,
     )
-    whole = frozenset({"problems"})
     return [
-        *sampled("cold_start", "cold_start", "zero", params),
-        Node("cold_start/drops", "cold_start", GATE, part.gate, judged("cold_start")),
-        Node(
-            "cold_start",
-            "cold_start",
-            COLD_START,
-            NoParams(),
-            {"candidates": "cold_start/candidates", "drops": "cold_start/drops", "problems": "problems"},
-            whole,
-        ),
+        *sampled("cold_start", STAGE, "zero", params),
+        Node("cold_start/drops", STAGE, GATE, part.gate, judged("cold_start")),
+        *(_by_teacher(part) if part.teacher else [Node("cold_start", STAGE, COLD_START, NoParams(), KEPT)]),
+    ]
+
+
+def _by_teacher(part: ColdStartParams) -> list[Node]:
+    """The teacher's answers, which pass the same verifier and gates, and the examples made of them."""
+    assert part.teacher is not None, "asked for only with a teacher"
+    params = RefineParams(**part.teacher.model_dump(exclude={"url"}))
+    refined = {"refined": "cold_start/refined/candidates", "refined_drops": "cold_start/refined/drops"}
+    return [
+        Node("cold_start/refined/candidates", STAGE, REFINE, params, KEPT),
+        *examined("cold_start/refined", STAGE),
+        Node("cold_start/refined/drops", STAGE, GATE, part.gate, judged("cold_start/refined")),
+        Node("cold_start", STAGE, REFINED, params, {**KEPT, **refined}),
     ]

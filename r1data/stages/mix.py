@@ -28,7 +28,7 @@ def nodes(recipe: Recipe) -> list[Node]:
     return [
         *sampled("sft_mix", "sft_mix", "dev2", params),
         Node("sft_mix/drops", "sft_mix", GATE, part.gate, judged("sft_mix")),
-        Node("sft_mix/reasoning", "sft_mix", REASONING, NoParams(), kept, frozenset({"problems"})),
+        Node("sft_mix/reasoning", "sft_mix", REASONING, NoParams(), kept),
         Node("sft_mix/general", "sft_mix", GENERAL, general, {"problems": "problems"}),
         Node("sft_mix", "sft_mix", MIX, NoParams(), {"reasoning": "sft_mix/reasoning", "general": "sft_mix/general"}),
     ]

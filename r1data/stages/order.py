@@ -1,6 +1,7 @@
 """The order of the paper, stage by stage. A node uses only nodes of the same or earlier stages (checked)."""
 
 import difflib
+from collections.abc import Iterable
 
 from r1data.errors import RecipeError
 from r1data.recipe import Recipe
@@ -18,6 +19,7 @@ STAGES = (
     "rewards",
     "r1",
     "distill",
+    "student_rl",
     "evaluate",
 )
 
@@ -50,6 +52,21 @@ def node_named(recipe: Recipe, name: str) -> Node:
         hint = f"did you mean {' or '.join(near)}?" if near else f"nodes: {', '.join(nodes)}"
         raise RecipeError(f"recipe {recipe.name}: no node {name!r}", hint)
     return nodes[name]
+
+
+def needs_of_stages(nodes: Iterable[Node]) -> dict[str, set[str]]:
+    """For every stage, in order, the stages whose nodes its own use."""
+    known = {n.name: n for n in nodes}
+    needs: dict[str, set[str]] = {stage: set() for stage in STAGES if any(n.stage == stage for n in known.values())}
+    for node in known.values():
+        needs[node.stage] |= {known[name].stage for name in node.inputs.values()} - {node.stage}
+    return needs
+
+
+def needs_of_nodes(nodes: Iterable[Node], stage: str) -> dict[str, set[str]]:
+    """For every node of a stage, in order, the nodes of that stage that it uses."""
+    inside = {n.name: n for n in nodes if n.stage == stage}
+    return {n.name: set(n.inputs.values()) & inside.keys() for n in inside.values()}
 
 
 def _check(nodes: list[Node]) -> None:

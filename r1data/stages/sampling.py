@@ -30,11 +30,15 @@ class NoParams(Params):
 
 def sampled(prefix: str, stage: str, checkpoint: str, params: GenerateParams) -> list[Node]:
     """candidates, verdicts and measures below a prefix."""
-    name = f"{prefix}/candidates"
-    problems: Mapping[str, str] = {"candidates": name, "problems": "problems"}
+    inputs = {"problems": "problems", "model": checkpoint}
+    return [Node(f"{prefix}/candidates", stage, GENERATE, params, inputs), *examined(prefix, stage)]
+
+
+def examined(prefix: str, stage: str) -> list[Node]:
+    """verdicts and measures of the candidates below a prefix."""
+    problems: Mapping[str, str] = {"candidates": f"{prefix}/candidates", "problems": "problems"}
     whole = frozenset({"problems"})
     return [
-        Node(name, stage, GENERATE, params, {"problems": "problems", "model": checkpoint}),
         Node(f"{prefix}/verdicts", stage, VERIFY, VerifyParams(), problems, whole),
         Node(f"{prefix}/measures", stage, MEASURE, NoParams(), problems, whole),
     ]

@@ -62,4 +62,4 @@ def distill(recipe: Recipe) -> Node:
 
 def student_rl(recipe: Recipe) -> Node:
     """GRPO on the student: the paper's comparison with distillation."""
-    return Node("student_rl", "distill", GRPO, recipe.student_rl, {"init": "student_base", "problems": "problems"})
+    return Node("student_rl", "student_rl", GRPO, recipe.student_rl, {"init": "student_base", "problems": "problems"})

@@ -29,7 +29,7 @@ def cold_start(
 ) -> pl.DataFrame:
     """SFT_EXAMPLES from what passed the gates: the thought in the problem's language, and a summary added."""
     rows = []
-    for row in _kept(candidates, drops, problems):
+    for row in kept(candidates, drops, problems):
         answer, _ = answer_text(row["completion"])
         chain = thought(row["completion"])
         assert answer is not None, f"{row['candidate_id']}: passed the gates without an answer"
@@ -37,13 +37,15 @@ def cold_start(
         s = sum_of(row["metadata"], row["language"])
         text = f"<think>{rewritten(chain, s.language)}</think>{summary_sentence(s, answer)}<answer>{answer}</answer>"
         assert rule_verdict(text, "stop", row["gold"]).verdict == "correct", "refinement changed the answer"
-        rows.append(_example(row, text, "zero, refined by rule"))
-    return _frame(rows)
+        rows.append(example(row, text, "zero, refined by rule"))
+    return examples_frame(rows)
 
 
 def reasoning(*, params: Params, candidates: pl.DataFrame, drops: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:
     """SFT_EXAMPLES of the candidates that passed the gates, as they are."""
-    return _frame([_example(r, r["completion"], "rejection sampling") for r in _kept(candidates, drops, problems)])
+    return examples_frame(
+        [example(r, r["completion"], "rejection sampling") for r in kept(candidates, drops, problems)]
+    )
 
 
 def general(*, params: GeneralParams, problems: pl.DataFrame) -> pl.DataFrame:
@@ -73,7 +75,7 @@ def general(*, params: GeneralParams, problems: pl.DataFrame) -> pl.DataFrame:
                 "licence": item["licence"],
             }
         )
-    return _frame(rows)
+    return examples_frame(rows)
 
 
 def mix(*, params: Params, reasoning: pl.DataFrame, general: pl.DataFrame) -> pl.DataFrame:
@@ -81,13 +83,15 @@ def mix(*, params: Params, reasoning: pl.DataFrame, general: pl.DataFrame) -> pl
     return pl.concat([reasoning, general])
 
 
-def _kept(candidates: pl.DataFrame, drops: pl.DataFrame, problems: pl.DataFrame) -> list[dict[str, str]]:
+def kept(candidates: pl.DataFrame, drops: pl.DataFrame, problems: pl.DataFrame) -> list[dict[str, str]]:
+    """The candidates that passed the gates, by candidate_id, with what their problems say; `gold` is the answer."""
     about = problems.select("problem_id", "language", "category", "metadata", "licence", gold=pl.col("answer"))
-    kept = candidates.join(drops, left_on="candidate_id", right_on="row_id", how="anti")
-    return kept.join(about, on="problem_id", how="inner").sort("candidate_id").to_dicts()
+    passed = candidates.join(drops, left_on="candidate_id", right_on="row_id", how="anti")
+    return passed.join(about, on="problem_id", how="inner").sort("candidate_id").to_dicts()
 
 
-def _example(row: dict[str, str], completion: str, source: str) -> dict[str, object]:
+def example(row: dict[str, str], completion: str, source: str) -> dict[str, object]:
+    """One row of SFT_EXAMPLES: a kept candidate's prompt with a completion."""
     return {
         "example_id": row_id("example", row["candidate_id"], completion),
         "parent_id": row["candidate_id"],
@@ -102,7 +106,8 @@ def _example(row: dict[str, str], completion: str, source: str) -> dict[str, obj
     }
 
 
-def _frame(rows: list[dict[str, object]]) -> pl.DataFrame:
+def examples_frame(rows: list[dict[str, object]]) -> pl.DataFrame:
+    """SFT_EXAMPLES as a frame."""
     names = TABLES["sft_examples"].schema.names
     return pl.DataFrame(rows, schema={n: pl.Boolean if n == "chain_of_thought" else _TEXT for n in names})
 

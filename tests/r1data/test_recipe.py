@@ -29,6 +29,17 @@ def test_r1_zero_template_is_the_papers() -> None:
     assert load_recipe("deepseek-r1").zero_template == PAPER.replace("prompt.", "{question}.")
 
 
+def test_one_seed_reaches_every_section_that_names_none(tmp_path: Path) -> None:
+    text = (SHIPPED / "smoke.toml").read_text().replace('name = "smoke"', 'name = "smoke"\nseed = 5')
+    path = tmp_path / "other.toml"
+    path.write_text(text.replace("[dev1]", "[dev1]\nseed = 8"))
+    recipe, usual = load_recipe(str(path)), load_recipe("smoke")
+    assert recipe.base.pretrain is not None
+    assert (recipe.base.pretrain.seed, recipe.zero.seed, recipe.dev1.seed, recipe.sft_mix.seed) == (5, 5, 8, 5)
+    assert [s.seed for s in recipe.sources] == [s.seed for s in usual.sources]
+    assert usual.zero.seed == 0
+
+
 def test_paper_figures() -> None:
     recipe = load_recipe("deepseek-r1")
     assert (recipe.zero.optimizer.learning_rate, recipe.zero.kl, recipe.zero.group) == (3e-6, 0.001, 16)

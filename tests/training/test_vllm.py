@@ -54,20 +54,20 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 def test_seeds_reloads_and_probes(fleet: Fleet) -> None:
     one, two = checkpoint(fleet.lake, "one", 1), checkpoint(fleet.lake, "two", 2)
-    endpoint = fleet.endpoint_for(one)
     requests = [CompletionRequest(f"User: {i}+23=?\nAssistant:\n", 8, 1000 * i) for i in range(32)]
-    together = completions(endpoint, requests, DECODING)
-    alone = completions(endpoint, [CompletionRequest(requests[3].prompt, 1, 3005)], DECODING)
+    with fleet.hold(one) as endpoint:
+        together = completions(endpoint, requests, DECODING)
+        alone = completions(endpoint, [CompletionRequest(requests[3].prompt, 1, 3005)], DECODING)
     assert alone[0][0] == together[3][5], "child i of a request is the request with seed + i"
 
-    fleet.endpoint_for(two)  # its probe is checked inside
-    assert completions(endpoint, requests[:4], DECODING) != together[:4]
-    fleet.endpoint_for(one)
-    assert completions(endpoint, requests[:4], DECODING, in_flight=1) == together[:4]
+    with fleet.hold(two):  # its probe is checked inside
+        assert completions(endpoint, requests[:4], DECODING) != together[:4]
+    with fleet.hold(one):
+        assert completions(endpoint, requests[:4], DECODING, in_flight=1) == together[:4]
 
     wrong = two.model_copy(update={"digest": "wrong", "probe": one.probe})
-    with pytest.raises(ModelError, match="stale weights"):
-        fleet.endpoint_for(wrong)
+    with pytest.raises(ModelError, match="stale weights"), fleet.hold(wrong):
+        pass
     assert len(fleet.servers) == 1, "one warm server for one architecture"
 
 
@@ -113,5 +113,5 @@ def test_folder_that_is_no_model_is_refused(fleet: Fleet) -> None:
     manifest = Manifest(
         kind="checkpoint", name="none", path="data/none/k", key="k", step="s", version="1", digest="n", files=(entry,)
     )
-    with pytest.raises(ModelError, match=r"is no model folder: no config\.json"):
-        fleet.endpoint_for(manifest)
+    with pytest.raises(ModelError, match=r"is no model folder: no config\.json"), fleet.hold(manifest):
+        pass

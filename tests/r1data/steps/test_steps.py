@@ -17,6 +17,7 @@ from r1data.steps.gates import drops
 from r1data.steps.measures import measures, repetition
 from r1data.steps.preferences import preferences, safety_labels
 from r1data.steps.problems import ProblemsParams, assert_disjoint, content, problems
+from r1data.steps.refine import RefineParams, refined_examples, refinements
 from schemas import TABLES
 
 SOURCES = load_recipe("smoke").sources
@@ -138,6 +139,33 @@ def test_cold_start_keeps_its_parent_and_adds_a_summary(found: pl.DataFrame) -> 
     row = cold_start(params=Params(), candidates=pl.DataFrame(columns), drops=empty, problems=problem).to_dicts()[0]
     assert row["parent_id"] == "c"
     assert row["completion"].startswith("<think>3加5得8</think>所以")
+
+
+def test_refinements_that_pass_the_gates_become_examples(found: pl.DataFrame) -> None:
+    problem = found.filter(pl.col("kind") == "math").head(1)
+    columns = {
+        "candidate_id": ["c1", "c2", "gone"],
+        "problem_id": [problem["problem_id"][0]] * 3,
+        "prompt": ["q"] * 3,
+        "completion": [f"<think>way {i}</think><answer>1</answer>" for i in range(3)],
+    }
+    told = RefineParams(model="teacher", template="{question}|{thought}", temperature=0.0, max_tokens=8)
+    tables = {
+        "candidates": pl.DataFrame(columns),
+        "drops": pl.DataFrame({"row_id": ["gone"]}),
+        "problems": problem,
+    }
+    asked = refinements(params=told, **tables)
+    assert [prompt for _, prompt, _ in asked] == [f"{problem['question'][0]}|way {i}" for i in range(2)]
+    refined = pl.DataFrame(
+        {"candidate_id": ["r1", "r2"], "prompt": [p for _, p, _ in asked], "completion": ["better", "worse"]}
+    )
+    rows = refined_examples(
+        params=told, **tables, refined=refined, refined_drops=pl.DataFrame({"row_id": ["r2"]})
+    ).to_dicts()
+    assert [(r["parent_id"], r["prompt"], r["completion"], r["source"]) for r in rows] == [
+        ("c1", "q", "better", "zero, refined by teacher")
+    ]
 
 
 def test_greetings_get_no_chain_of_thought(found: pl.DataFrame) -> None:

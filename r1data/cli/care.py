@@ -1,0 +1,70 @@
+"""Commands that look after the lake and the machine: verify, rollback, doctor."""
+
+import typer
+
+from r1data.cli.app import LakeUrl, RefName, app, opened, settings_of
+from r1data.cli.printing import print_table
+from r1data.errors import CorruptShard, LakeError
+
+PANEL = "Looking after it"
+
+
+@app.command(rich_help_panel=PANEL)
+def verify(context: typer.Context, lake: LakeUrl = None) -> None:
+    """Check every file that a ref reaches against its manifest; exit 1 if any is missing or differs.
+
+    Example: r1 verify
+    """
+    from r1data.manifest import corrupt_files
+    from r1data.refs import list_refs, resolve
+
+    there = opened(context, lake)
+    manifests, bad = {}, []
+    for ref in list_refs(there):
+        try:
+            manifest = resolve(there, ref)
+        except LakeError as e:
+            bad.append(f"{ref}: {e.args[0]}")
+        else:
+            manifests[manifest.path] = (ref, manifest)
+    for ref, manifest in manifests.values():
+        bad += [f"{ref}: missing or different: {there.uri(name)}" for name in corrupt_files(there, manifest)]
+    for line in bad:
+        print(line)
+    files = sum(len(m.entries) for _, m in manifests.values())
+    print(f"{len(manifests)} datasets and checkpoints, {files} files, {len(bad)} faults")
+    if bad:
+        remedy = "restore them from a copy, or delete the directory of the dataset and run the recipe again"
+        raise CorruptShard(f"{there.uri()}: {len(bad)} faults, listed above", remedy)
+
+
+@app.command(rich_help_panel=PANEL)
+def rollback(context: typer.Context, ref: RefName, lake: LakeUrl = None) -> None:
+    """Point a ref at its target before this one. Nothing is deleted: the same command again goes forward.
+
+    Example: r1 rollback demo/r1
+    """
+    from r1data.manifest import read_manifest
+    from r1data.refs import move_ref, read_ref
+
+    there = opened(context, lake)
+    found = read_ref(there, ref)
+    if not found.history:
+        raise LakeError(f"{ref} has no earlier target", "nothing was changed")
+    move_ref(there, ref, read_manifest(there, found.history[0].path))
+    print(f"{ref}: {found.current.digest[:12]} -> {found.history[0].digest[:12]}")
+
+
+@app.command(rich_help_panel=PANEL)
+def doctor(context: typer.Context, lake: LakeUrl = None) -> None:
+    """Say what this machine has and what is missing; exit 1 if a run needs what is missing.
+
+    Example: r1 doctor
+    """
+    from r1data.doctor import findings
+
+    lines = list(findings(settings_of(context, lake)))
+    states = ["OK" if line.ok else "BAD" if line.needed else "LOOK" for line in lines]
+    print_table(("", "what", "found"), [(s, x.what, x.told) for s, x in zip(states, lines, strict=True)])
+    if "BAD" in states:
+        raise typer.Exit(1)

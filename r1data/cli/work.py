@@ -1,0 +1,113 @@
+"""Commands about recipes: check, plan, run, report."""
+
+from typing import Annotated
+
+import typer
+
+from r1data.cli.app import LakeUrl, RecipeName, RefName, app, opened, settings_of
+from r1data.cli.printing import print_table
+
+PANEL = "Recipes"
+
+
+@app.command(rich_help_panel=PANEL)
+def check(recipe: RecipeName) -> None:
+    """Read a recipe and say whether it is right: every field, template and stage; try the verifier on its canaries.
+
+    Example: r1 check my-recipe.toml
+    """
+    from r1data.recipe import load_recipe
+    from r1data.stages import graph
+    from r1data.verify.canaries import check_canaries
+
+    found = load_recipe(recipe)
+    check_canaries()
+    print(f"{found.name}: {len(graph(found))} nodes, no fault found; the verifier passes its canaries")
+
+
+@app.command(rich_help_panel=PANEL)
+def plan(context: typer.Context, recipe: RecipeName, lake: LakeUrl = None) -> None:
+    """Say what a run would compute, and why, before it does.
+
+    `done` is skipped, `run` is computed for the reason given, `depends` waits for a node that runs.
+
+    Example: r1 plan my-recipe.toml
+    """
+    from r1data.plan import plan as plan_of
+    from r1data.recipe import load_recipe
+
+    lines = plan_of(opened(context, lake), load_recipe(recipe))
+    print_table(("stage", "node", "status", "reason"), [(p.stage, p.node, p.status, p.reason) for p in lines])
+    to_do = sum(line.status != "done" for line in lines)
+    print(f"{to_do} of {len(lines)} nodes to run" if to_do else f"all {len(lines)} nodes are done, nothing to do")
+
+
+@app.command(rich_help_panel=PANEL)
+def run(
+    context: typer.Context,
+    recipe: RecipeName,
+    stage: Annotated[list[str] | None, typer.Option(help="only up to this stage; may be repeated")] = None,
+    lake: LakeUrl = None,
+) -> None:
+    """Run a recipe without Prefect; what is done already is skipped.
+
+    Example: r1 run demo --stage zero
+    """
+    from r1data.recipe import load_recipe
+    from r1data.report.evaluation import evaluation_text
+    from r1data.report.page import write_report
+    from r1data.run import run_recipe
+
+    settings = settings_of(context, lake)
+    computed = run_recipe(recipe, settings, stage, report=print)
+    print(f"{computed} nodes computed" if computed else "nothing to do")
+    if not stage:
+        there, name = opened(context, lake), load_recipe(recipe).name
+        print(evaluation_text(there, name))
+        print(f"report {write_report(there, name)}")
+
+
+@app.command(rich_help_panel=PANEL)
+def review(
+    context: typer.Context,
+    ref: RefName,
+    by: Annotated[str, typer.Option("--by", help="who decides")],
+    accept: Annotated[bool, typer.Option("--accept/--reject", help="train on these rows, or do not")],
+    note: Annotated[str, typer.Option(help="what others should know")] = "",
+    lake: LakeUrl = None,
+) -> None:
+    """Accept or reject the rows that a ref points to; a recipe with review = "wait" goes on only after that.
+
+    Example: r1 review my-recipe/cold_start --by Ada --accept
+    """
+    from r1data.refs import resolve
+    from r1data.review import record_review
+
+    there = opened(context, lake)
+    found = record_review(there, resolve(there, ref), by, accepted=accept, note=note)
+    print(f"{ref}: {'accepted' if accept else 'rejected'} by {found.reviewer}, content {found.digest[:12]}")
+
+
+@app.command(rich_help_panel=PANEL)
+def report(
+    context: typer.Context,
+    recipe: RecipeName,
+    markdown: Annotated[bool, typer.Option("--markdown", help="print Markdown, write no page")] = False,
+    lake: LakeUrl = None,
+) -> None:
+    """Print the evaluation and the claims of a recipe, and write its page into the lake.
+
+    Example: r1 report demo --markdown
+    """
+    from r1data.recipe import load_recipe
+    from r1data.report import claims, evaluation
+    from r1data.report.page import write_report
+
+    there, name = opened(context, lake), load_recipe(recipe).name
+    if markdown:
+        print(f"{evaluation.evaluation_markdown(there, name)}\n\n{claims.claims_markdown(there, name)}")
+        return
+    print_table(evaluation.COLUMNS, evaluation.rows(there, name))
+    print()
+    print_table(claims.COLUMNS, [c.cells for c in claims.claims(there, name)])
+    print(f"\n{write_report(there, name)}")

@@ -1,0 +1,100 @@
+"""Rows by id in everything that refs reach: datasets, and the rollouts that checkpoints carry.
+
+Id columns alone are read to look for a row; a shard that has it is then read whole, its bytes checked.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from r1data.errors import CorruptShard, LakeError, boundary
+from r1data.inspect.read import lazy
+from r1data.manifest import FileEntry, Manifest, Shard
+from r1data.refs import list_refs, resolve
+from r1data.storage import Lake
+from schemas import TABLES, TableSchema
+
+SHORTEST = 6
+ID_COLUMNS = ("problem_id", "parent_id", "candidate_id", "row_id", "chosen_id", "rejected_id")
+ROLLOUTS = "/rollouts.parquet"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row of one dataset, by the first ref that reaches it."""
+
+    ref: str
+    table: str
+    path: str
+    row: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The row's own id."""
+        return str(self.row[TABLES[self.table].key])
+
+
+def reached(lake: Lake) -> dict[str, Manifest]:
+    """Every ref's manifest by the ref's name."""
+    return {ref: resolve(lake, ref) for ref in list_refs(lake)}
+
+
+def full_id(lake: Lake, manifests: Mapping[str, Manifest], start: str) -> str:
+    """The one id that begins so; `LakeError` for a beginning too short, for none, and for several (listed)."""
+    if len(start) < SHORTEST:
+        raise LakeError(f"{start!r}: too short", f"give at least {SHORTEST} characters of a row's id")
+    found: set[str] = set()
+    for _, _, table, file in _files(manifests):
+        for column in _id_columns(table):
+            found |= set(_values(lake, file, column, pl.col(column).str.starts_with(start)))
+    if start in found:
+        return start
+    if not found:
+        raise LakeError(f"no row {start} in what the refs of {lake.url} reach", "`r1 status` lists the refs")
+    if len(found) > 1:
+        listed = ", ".join(sorted(found)[:5]) + (", ..." if len(found) > 5 else "")
+        raise LakeError(f"{len(found)} ids begin with {start}: {listed}", "give more characters")
+    return found.pop()
+
+
+def rows_with(
+    lake: Lake, manifests: Mapping[str, Manifest], ids: set[str], *, key_only: bool = False
+) -> Iterator[Finding]:
+    """Rows whose key (or, unless `key_only`, any id column) is one of `ids`; a dataset shared by refs counts once."""
+    for ref, path, table, file in _files(manifests):
+        columns = [table.key] if key_only else _id_columns(table)
+        test = pl.any_horizontal([pl.col(c).is_in(sorted(ids)) for c in columns])
+        if ids and _values(lake, file, columns[0], test):
+            rows = pl.DataFrame(lake.read_table(file.path, file.sha256)).filter(test)
+            yield from (Finding(ref, table.name, path, row) for row in rows.to_dicts())
+
+
+def _files(manifests: Mapping[str, Manifest]) -> Iterator[tuple[str, str, TableSchema, Shard | FileEntry]]:
+    """(ref, directory, table, file) of all Parquet files with rows; each directory once."""
+    seen: set[str] = set()
+    for ref, manifest in manifests.items():
+        if manifest.path not in seen:
+            seen.add(manifest.path)
+            yield from ((ref, manifest.path, _table(manifest), shard) for shard in manifest.shards)
+            rollouts = [f for f in manifest.files if f.path.endswith(ROLLOUTS)]
+            yield from ((ref, manifest.path, TABLES["rollouts"], f) for f in rollouts)
+
+
+def _table(manifest: Manifest) -> TableSchema:
+    name = str(manifest.table).split("/")[0]
+    if name not in TABLES:
+        raise LakeError(f"{manifest.path}: unknown table {manifest.table}", "a newer r1data wrote it: update this one")
+    return TABLES[name]
+
+
+def _id_columns(table: TableSchema) -> list[str]:
+    return [c for c in dict.fromkeys((table.key, *ID_COLUMNS)) if c in table.schema.names]
+
+
+def _values(lake: Lake, file: Shard | FileEntry, column: str, test: pl.Expr) -> list[str]:
+    """A column's distinct values in the rows of a file that pass a test."""
+    with boundary(CorruptShard, lake.uri(file.path), "`r1 verify` lists what is missing or differs"):
+        found = lazy(lake, [file.path]).filter(test).select(column).unique().collect()
+    return [str(v) for v in found[column].drop_nulls()]

@@ -1,0 +1,59 @@
+"""Cold-start candidates rewritten by a teacher (paper B.3.2): what it is asked, and the examples made of its answers.
+
+Its answers are candidates like any other: verified, measured and sent through the same gates again.
+"""
+
+import polars as pl
+
+from r1data.params import Params
+from r1data.rewards.format import thought
+from r1data.step import Step
+from r1data.steps.examples import example, examples_frame, kept
+from schemas import TABLES
+
+
+class RefineParams(Params):
+    """Which model rewrites, how it is asked, and how it answers; where it is served changes no answer."""
+
+    model: str
+    template: str
+    temperature: float
+    max_tokens: int
+
+
+def refinement(question: str, completion: str, params: RefineParams) -> str:
+    """The teacher's prompt for one candidate."""
+    chain = thought(completion) or completion
+    return params.template.replace("{question}", question).replace("{thought}", chain)
+
+
+def refinements(
+    *, params: RefineParams, candidates: pl.DataFrame, drops: pl.DataFrame, problems: pl.DataFrame
+) -> list[tuple[str, str, dict[str, str]]]:
+    """(problem_id, teacher's prompt, candidate) of every candidate that passed the gates, by candidate_id."""
+    questions = dict(problems.select("problem_id", "question").iter_rows())
+    return [
+        (row["problem_id"], refinement(questions[row["problem_id"]], row["completion"], params), row)
+        for row in kept(candidates, drops, problems)
+    ]
+
+
+def refined_examples(
+    *,
+    params: RefineParams,
+    candidates: pl.DataFrame,
+    drops: pl.DataFrame,
+    problems: pl.DataFrame,
+    refined: pl.DataFrame,
+    refined_drops: pl.DataFrame,
+) -> pl.DataFrame:
+    """SFT_EXAMPLES: the refinements that passed the gates, asked with the prompt of the candidate they came from."""
+    passed = refined.join(refined_drops, left_on="candidate_id", right_on="row_id", how="anti")
+    answers = dict(passed.select("prompt", "completion").iter_rows())
+    asked = refinements(params=params, candidates=candidates, drops=drops, problems=problems)
+    source = f"zero, refined by {params.model}"
+    return examples_frame([example(row, answers[prompt], source) for _, prompt, row in asked if prompt in answers])
+
+
+REFINE = Step("refine", "1", "call", TABLES["candidates"])
+REFINED = Step("refined_examples", "1", "reduce", TABLES["sft_examples"], refined_examples)

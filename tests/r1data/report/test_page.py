@@ -1,0 +1,100 @@
+"""The page: whole, self-contained, and no word of a model is markup."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from r1data.errors import LakeError
+from r1data.report.funnel import funnel
+from r1data.report.page import page, write_report
+from r1data.storage import Lake
+from tests.r1data.inspect.tiny_lake import make_lake
+
+VOID = {"meta", "path", "use"}
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    return make_lake(tmp_path_factory.mktemp("page") / "lake")
+
+
+@pytest.fixture(scope="module")
+def text(lake: Lake) -> str:
+    return page(lake, "tiny")
+
+
+class Tags(HTMLParser):
+    """Collects tags, ids and what opens without closing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+        self.ids: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Remember a tag."""
+        self.seen.add(tag)
+        self.ids += [v for k, v in attrs if k == "id" and v]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Remember a tag that closes itself."""
+        self.ids += [v for k, v in attrs if k == "id" and v]
+
+    def handle_endtag(self, tag: str) -> None:
+        """The last one opened is the one that closes."""
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+def test_what_models_wrote_is_escaped(text: str) -> None:
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;&amp;amp;" in text
+    assert "verdict: wrong &lt;b&gt;" in text
+
+
+def test_nothing_is_fetched(text: str) -> None:
+    assert set(re.findall(r"https?://[^\"'< ]+", text)) <= {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"<(link|img|iframe|script)|@import|url\((?!#)", text)
+
+
+def test_tags_close_in_order_and_ids_are_unique(text: str) -> None:
+    tags = Tags()
+    tags.feed(text)
+    assert tags.open == []
+    assert len(tags.ids) == len(set(tags.ids))
+
+
+def test_plots_follow_light_and_dark(text: str) -> None:
+    assert "prefers-color-scheme:dark" in text
+    assert "var(--accent)" in text[text.index("<svg") :]
+
+
+def test_sections_are_there(text: str) -> None:
+    for title in ("Evaluation", "Claims", "Funnel of cold_start", "Training", "Lineage"):
+        assert f"<h2>{title}</h2>" in text
+    assert "reward: 0.2 to 1 over 5 steps" in text
+
+
+def test_same_lake_same_page(lake: Lake, text: str) -> None:
+    assert page(lake, "tiny") == text
+
+
+def test_funnel_adds_up(lake: Lake) -> None:
+    found = funnel(lake, "tiny", "cold_start")
+    assert found is not None
+    assert (found.rows_in, found.left, found.rows_out) == (4, (("verdict", "wrong", 2), ("verdict", "other", 1)), 1)
+
+
+def test_page_is_written_into_the_lake(lake: Lake) -> None:
+    assert write_report(lake, "tiny").endswith("reports/tiny/index.html")
+    assert lake.exists("reports/tiny/index.html")
+
+
+def test_empty_lake_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(LakeError, match="nothing of recipe 'tiny'"):
+        page(Lake.open(str(tmp_path)), "tiny")

@@ -1,0 +1,50 @@
+"""A tied child ends with its parent, even one killed outright, and keeps its own exit status."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from r1data.child import tied
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def test_exit_status_and_output_are_the_commands() -> None:
+    told = subprocess.run(
+        tied([sys.executable, "-c", "print('out'); raise SystemExit(7)"]), capture_output=True, text=True, check=False
+    )
+    assert (told.returncode, told.stdout) == (7, "out\n")
+
+
+def test_killed_parent_ends_the_child() -> None:
+    code = (
+        "import subprocess, time; from r1data.child import tied;"
+        f"child = subprocess.Popen(tied({SLEEP!r})); print(child.pid, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        time.sleep(1)  # the child has asked for its signal
+        assert alive(pid)
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(pid)
+
+
+def test_a_child_whose_parent_is_gone_does_not_begin() -> None:
+    command = tied(["echo", "began"])
+    command[4] = "1"  # some other process is the parent it was told
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b""
