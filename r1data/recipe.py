@@ -131,6 +131,9 @@ class ClusterParams(Params):
 
     ranks: int = Field(default=1, ge=1, description="processes of a training job")
     parallel: int = Field(default=1, ge=1, description="training jobs and model servers at work at a time")
+    rollouts: Literal["server", "in_process"] = Field(
+        default="server", description="the warm server, or vLLM inside the training job"
+    )
 
 
 class Recipe(Params):

@@ -112,7 +112,7 @@ class LocalServices:
 
     def train(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> None:
         """Start the node's training main; reinforcement learning gets the warm server of its architecture."""
-        uses_engine = node.step.name == "grpo"
+        uses_engine = node.step.name == "grpo" and self.recipe.cluster.rollouts == "server"
         held = self.fleet.hold(inputs["init"], driven=True) if uses_engine else nullcontext()
         with held as endpoint, nullcontext() if uses_engine else self.fleet.slots:
             job = TrainingJob(

@@ -2,26 +2,30 @@
 
 python -m training.grpo --recipe demo --node zero --lake ./lake --engine-url http://127.0.0.1:8000 --engine-model policy
 
-Each step: weights to the server, G completions a prompt, rewards, group advantages, `updates_per_rollout` updates.
+Without --engine-url vLLM runs inside this process. Each step: weights to the engine, G completions a prompt, rewards,
+group advantages, `updates_per_rollout` updates.
 Rollouts are written down before they are used; a resumed run replays them and never asks again.
 """
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
 from transformers import AutoModelForCausalLM
 
 from r1data.errors import ModelError, RecipeError, StageFailed
+from r1data.generate.client import Decoding
 from r1data.runner import frame_of
 from r1data.training_params import GrpoParams
 from training.checkpoint import commit_checkpoint
 from training.core import Trainer, load_model, start
+from training.engine import Engine, InProcessEngine, ServerEngine
 from training.grading import Grader, Prompts, advantages_of, measures_of, rollouts_table
 from training.job import Job, run
 from training.policy import PolicyStep
 from training.reference import Reference
-from training.rollout import Ask, Sample, load_rollouts, push_weights, rollouts, rollouts_file, save_rollouts
+from training.rollout import Ask, Sample, load_rollouts, requests_of, rollouts_file, samples_of, save_rollouts
 from training.tokens import encode, load_tokenizer
 
 
@@ -35,6 +39,7 @@ def train(job: Job) -> None:
     tokenizer = load_tokenizer(folder)
     prompts = Prompts(frame_of(job.lake, job.inputs["problems"]), params)
     grader = Grader(job, prompts, params)
+    engine = _engine(job, params, folder, rank, world)
     model = load_model(AutoModelForCausalLM, folder, params.optimizer.dtype)
     batch = params.prompts_per_step * params.group // params.updates_per_rollout
     updates = params.updates_per_rollout
@@ -43,7 +48,7 @@ def train(job: Job) -> None:
     reference.replace(trainer.resume())
     for step in range(trainer.step, params.steps):
         asks = prompts.of_step(step)
-        samples = _samples(job, params, trainer, grader, asks, step)
+        samples = _samples(job, params, trainer, engine, grader, asks, step)
         ids = encode(tokenizer, [a.prompt for a in asks], end=False)
         advantage = advantages_of(samples, params)
         try:
@@ -55,14 +60,20 @@ def train(job: Job) -> None:
             reference.replace(dict(trainer.named_weights()))
         trainer.end_step(measures_of(samples) | told, params.save_every, lines=params.steps, extra=reference.state())
     table = rollouts_table(job, params, prompts) if rank == 0 else None
+    engine.close()
     commit_checkpoint(job, trainer, tokenizer, prompts.probe_texts(), {}, table)
+
+
+def _engine(job: Job, params: GrpoParams, folder: Path, rank: int, world: int) -> Engine:
+    """The server of the command line, else vLLM in this process."""
+    if job.endpoint is not None:
+        return ServerEngine(job.endpoint, job.scratch, rank)
+    return InProcessEngine(folder, params.optimizer.dtype, job.scratch, rank, world)
 
 
 def _check(job: Job, params: GrpoParams) -> None:
     """What no run could end well with."""
     name = job.node.name
-    if job.endpoint is None:
-        raise RecipeError(f"{name}: no engine for rollouts", "give --engine-url of a vLLM server")
     if params.prompts_per_step * params.group % params.updates_per_rollout:
         raise RecipeError(
             f"{name}: {params.prompts_per_step} x {params.group} samples do not divide into "
@@ -76,19 +87,21 @@ def _check(job: Job, params: GrpoParams) -> None:
 
 
 def _samples(
-    job: Job, params: GrpoParams, trainer: Trainer, grader: Grader, asks: list[Ask], step: int
+    job: Job, params: GrpoParams, trainer: Trainer, engine: Engine, grader: Grader, asks: list[Ask], step: int
 ) -> list[Sample]:
-    """The step's samples, graded: recorded ones if a run before this one got so far, else new ones from the server."""
+    """The step's samples, graded: recorded ones if a run before this one got so far, else new ones from the engine."""
     path = rollouts_file(job.scratch, step)
     box: list[Any] = [load_rollouts(path) if trainer.rank == 0 else None]
     if trainer.world > 1:
         dist.broadcast_object_list(box)
     if box[0] is None:
-        weights = dict(trainer.named_weights())  # collective: on every rank
+        engine.load(dict(trainer.named_weights()), f"{job.key[:8]}-{step}")
+        requests = requests_of(asks, params, step)
+        answers = engine.complete(
+            requests, Decoding(params.temperature, params.top_p, params.max_tokens, logprobs=True)
+        )
         if trainer.rank == 0:
-            assert job.endpoint is not None, "checked at the start"
-            push_weights(weights, job.endpoint, job.scratch, f"{job.key[:8]}-{step}")
-            box = [grader.graded(asks, rollouts(asks, params, job.endpoint, step))]
+            box = [grader.graded(asks, samples_of(requests, answers))]
             save_rollouts(path, box[0])
         if trainer.world > 1:
             dist.broadcast_object_list(box)

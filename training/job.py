@@ -113,7 +113,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lake", required=True, help="root URL of the lake")
     parser.add_argument("--key", help="the cache key that the caller expects")
     parser.add_argument("--scratch", default=".scratch", help="local folder for saved states")
-    parser.add_argument("--engine-url", help="vLLM server for rollouts")
+    parser.add_argument("--engine-url", help="vLLM server for rollouts; without one vLLM runs in this process")
     parser.add_argument("--engine-model", default="policy", help="the model name it serves")
     parser.add_argument("--debug", action="store_true", help="errors with their traceback")
     return parser.parse_args()

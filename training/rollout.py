@@ -7,14 +7,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-from safetensors.torch import save_file
 
-from r1data.digest import row_id, seed_from
-from r1data.endpoint import Endpoint
+from r1data.digest import seed_from
 from r1data.errors import EndpointError, StageFailed, boundary
-from r1data.generate.client import Completion, CompletionRequest, Decoding, completions
-from r1data.generate.weights import update_weights
+from r1data.generate.client import Completion, CompletionRequest
 from r1data.training_params import GrpoParams
 
 
@@ -67,36 +63,27 @@ RECORD = pa.schema(
 )
 
 
-def push_weights(weights: dict[str, torch.Tensor], endpoint: Endpoint, scratch: Path, version: str) -> None:
-    """Load weights into the server through a file that both processes see, in memory where the machine has it."""
-    memory = Path("/dev/shm")
-    path = (memory if memory.is_dir() else scratch) / f"r1-weights-{row_id(str(scratch))}.safetensors"
-    try:
-        save_file({n: w.contiguous() for n, w in weights.items()}, str(path))
-        update_weights(endpoint.url, path, version)
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def rollouts(asks: list[Ask], params: GrpoParams, endpoint: Endpoint, step: int) -> list[Sample]:
+def requests_of(asks: list[Ask], params: GrpoParams, step: int) -> list[CompletionRequest]:
     """`group` completions of every prompt, seeded by step and problem, in the order of the prompts."""
-    requests = [
+    return [
         CompletionRequest(a.prompt, params.group, seed_from(params.seed, step, i, a.problem_id) >> 1, str(i))
         for i, a in enumerate(asks)
     ]
-    decoding = Decoding(params.temperature, params.top_p, params.max_tokens, logprobs=True)
-    answers = completions(endpoint, requests, decoding)
+
+
+def samples_of(requests: list[CompletionRequest], answers: list[list[Completion]]) -> list[Sample]:
+    """The answers as samples; `EndpointError` where the engine gave no token ids."""
     return [
-        _sample(i, k, request.seed + k, c, endpoint)
+        _sample(i, k, request.seed + k, c)
         for i, (request, group) in enumerate(zip(requests, answers, strict=True))
         for k, c in enumerate(group)
     ]
 
 
-def _sample(ask: int, index: int, seed: int, c: Completion, endpoint: Endpoint) -> Sample:
+def _sample(ask: int, index: int, seed: int, c: Completion) -> Sample:
     if not c.token_ids or (c.logprobs and len(c.logprobs) != len(c.token_ids)):
         raise EndpointError(
-            f"{endpoint.url}: a completion of {len(c.token_ids)} token ids and {len(c.logprobs)} log-probs",
+            f"rollouts: a completion of {len(c.token_ids)} token ids and {len(c.logprobs)} log-probs",
             "training needs a server that returns token ids (vLLM's return_token_ids)",
         )
     return Sample(ask, index, seed, c.text, list(c.token_ids), list(c.logprobs), c.finish_reason)

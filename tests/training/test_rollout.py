@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from r1data.endpoint import Endpoint
 from r1data.errors import EndpointError, StageFailed
 from r1data.generate.client import Completion
 from training.rollout import Sample, _sample, load_rollouts, rollouts_file, save_rollouts
@@ -37,4 +36,4 @@ def test_torn_record_is_a_clear_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("ids", "logprobs"), [((), ()), ((1, 2), (-0.5,))], ids=["no ids", "fewer log-probs"])
 def test_server_must_give_token_ids(ids: tuple[int, ...], logprobs: tuple[float, ...]) -> None:
     with pytest.raises(EndpointError, match="token ids"):
-        _sample(0, 0, 0, Completion("x", ids, logprobs, "stop", 3, len(ids)), Endpoint("http://x", "m"))
+        _sample(0, 0, 0, Completion("x", ids, logprobs, "stop", 3, len(ids)))

@@ -1,6 +1,7 @@
 """Real vLLM on CPU: seeds by child, exact reloads checked by probes, stale weights caught, nothing left behind."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from transformers import Qwen2ForCausalLM
 from r1data.errors import ModelError
 from r1data.generate.client import CompletionRequest, Decoding, completions
 from r1data.generate.fleet import Fleet
+from r1data.launch import ENVIRONMENT
 from r1data.manifest import FileEntry, Manifest
 from r1data.storage import Lake
 from r1data.training_params import ArchitectureParams
@@ -25,7 +27,24 @@ from training.tokens import trained_tokenizer
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 TEXTS = ["User: 23+45=?\nAssistant:\n<think>3 plus 5 is 8</think><answer>68</answer>"] * 30
 PROBES = ["User: 23+45=?\nAssistant:\n", "User: hello\nAssistant:\n"]
+REQUESTS = [CompletionRequest(f"User: {i}+23=?\nAssistant:\n", 4, 1000 * i) for i in range(6)]
 DECODING = Decoding(temperature=1.0, top_p=1.0, max_tokens=24, logprobs=True)
+IN_PROCESS = """
+import pickle, sys
+from pathlib import Path
+from safetensors.torch import load_file
+from training.core import start
+from training.engine import InProcessEngine
+
+folder, other, asked, out = map(Path, sys.argv[1:])
+rank, world = start(0)
+engine = InProcessEngine(folder, "float32", out.parent, rank, world)
+engine.load(load_file(other), "v1")
+answers = engine.complete(*pickle.loads(asked.read_bytes()))
+engine.close()
+if rank == 0:
+    out.write_bytes(pickle.dumps(answers))
+"""
 
 
 def checkpoint(lake: Lake, name: str, seed: int) -> Manifest:
@@ -105,6 +124,33 @@ def _members(group: int) -> list[int]:
         if int(fields[2]) == group and fields[0] != "Z":
             found.append(int(entry.parent.name))
     return found
+
+
+def test_vllm_inside_the_trainer_gives_the_servers_rollouts(fleet: Fleet, tmp_path: Path) -> None:
+    """In a process of its own: vLLM sets up torch.distributed for all that follows."""
+    one, two = checkpoint(fleet.lake, "one", 1), checkpoint(fleet.lake, "two", 2)
+    with fleet.hold(two) as endpoint:
+        expected = completions(endpoint, REQUESTS, DECODING)
+    asked = tmp_path / "asked"
+    asked.write_bytes(pickle.dumps((REQUESTS, DECODING)))
+    weights = fleet.lake.path(f"{two.path}/model.safetensors")
+    for ranks in (1, 2):
+        out = tmp_path / f"answers-{ranks}"
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"] if ranks > 1 else []
+        script = tmp_path / "main.py"
+        script.write_text(IN_PROCESS)
+        command = [sys.executable, *torchrun, str(script), fleet.lake.path(one.path), weights, str(asked), str(out)]
+        ended = subprocess.run(command, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr[-3000:]
+        found = pickle.loads(out.read_bytes())
+        assert [[c.token_ids for c in g] for g in found] == [[c.token_ids for c in g] for g in expected]
+        gaps = [
+            abs(a - b)
+            for g, h in zip(found, expected, strict=True)
+            for x, y in zip(g, h, strict=True)
+            for a, b in zip(x.logprobs, y.logprobs, strict=True)
+        ]
+        assert max(gaps) < 1e-4
 
 
 def test_folder_that_is_no_model_is_refused(fleet: Fleet) -> None:
