@@ -1,7 +1,6 @@
 """The whole smoke recipe, real training and a deterministic engine: uninterrupted, killed in five stages, and on S3."""
 
 import os
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -19,43 +18,10 @@ from r1data.inspect.trace import trace, why
 from r1data.manifest import corrupt_files
 from r1data.refs import list_refs, resolve
 from r1data.storage import Lake
+from tests.running import digests, ended, environment, kill_at, run, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-COMMAND = "from r1data.cli import main; main()"
 KILLED_AT = ("base: pretrain", "step 2/3", "cold_start/verdicts", "rm_safe", "eval/dev1/candidates")
-
-
-def environment(scratch: Path, extra: dict[str, str] | None = None) -> dict[str, str]:
-    return {**os.environ, "R1_ENGINE": "fake", "R1_SCRATCH": str(scratch), "OMP_NUM_THREADS": "1", **(extra or {})}
-
-
-def start(lake: str, scratch: Path, extra: dict[str, str] | None = None) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-u", "-c", COMMAND, "run", "smoke", "--lake", lake],
-        env=environment(scratch, extra),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def run(lake: str, scratch: Path, extra: dict[str, str] | None = None) -> str:
-    with start(lake, scratch, extra) as process:
-        out, _ = process.communicate(timeout=800)
-    assert process.returncode == 0, out[-3000:]
-    return out
-
-
-def digests(lake: Lake) -> dict[str, str]:
-    return {ref: resolve(lake, ref).digest for ref in list_refs(lake)}
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """A lake with the whole recipe, run once without interruption."""
-    folder = tmp_path_factory.mktemp("whole")
-    run(str(folder / "lake"), folder / "scratch")
-    return Lake.open(str(folder / "lake"))
 
 
 def test_everything_is_there_and_intact(finished: Lake) -> None:
@@ -67,7 +33,7 @@ def test_everything_is_there_and_intact(finished: Lake) -> None:
 
 def test_second_run_computes_nothing(finished: Lake, tmp_path: Path) -> None:
     started = time.monotonic()
-    out = run(finished.url, tmp_path / "scratch")
+    out = run(["run", "smoke"], finished.url, tmp_path / "scratch")
     assert "nothing to do" in out
     assert time.monotonic() - started < 30
 
@@ -75,33 +41,9 @@ def test_second_run_computes_nothing(finished: Lake, tmp_path: Path) -> None:
 def test_killed_in_five_stages_it_ends_bit_equal(finished: Lake, tmp_path: Path) -> None:
     lake, scratch = str(tmp_path / "lake"), tmp_path / "scratch"
     for mark in KILLED_AT:
-        _kill_at(mark, start(lake, scratch))
-    run(lake, scratch)
+        kill_at(mark, start(["run", "smoke"], lake, scratch))
+    run(["run", "smoke"], lake, scratch)
     assert digests(Lake.open(lake)) == digests(finished)
-
-
-def _kill_at(mark: str, process: "subprocess.Popen[str]") -> None:
-    """kill -9 when a line says so; the children must go with their parent."""
-    assert process.stdout is not None
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if mark in line:
-            break
-    assert mark in "".join(seen[-1:]), "".join(seen[-20:])
-    children = _children(process.pid)
-    process.send_signal(signal.SIGKILL)
-    process.wait(10)
-    process.stdout.close()
-    deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{c}").exists() for c in children) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not [c for c in children if Path(f"/proc/{c}").exists()]
-
-
-def _children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(c) for t in tasks for c in t.read_text().split()]
 
 
 def test_a_row_is_traced_to_problem_checkpoint_and_verdict(finished: Lake) -> None:
@@ -199,7 +141,7 @@ def test_the_same_on_s3(finished: Lake, s3: dict[str, str], tmp_path: Path, monk
     for name, value in s3.items():
         monkeypatch.setenv(name, value)
     Lake.open("s3://runs/lake").fs.mkdir("runs")
-    run("s3://runs/lake", tmp_path / "scratch", s3)
+    run(["run", "smoke"], "s3://runs/lake", tmp_path / "scratch", s3)
     lake = Lake.open("s3://runs/lake")
     assert digests(lake) == digests(finished)
     assert r1data.scan("smoke/sft_mix", "s3://runs/lake").collect().height == resolve(lake, "smoke/sft_mix").rows
@@ -207,8 +149,7 @@ def test_the_same_on_s3(finished: Lake, s3: dict[str, str], tmp_path: Path, monk
 
 def test_wrong_s3_credentials_are_one_clear_error(s3: dict[str, str], tmp_path: Path) -> None:
     wrong = {**s3, "AWS_SECRET_ACCESS_KEY": "not-the-secret"}
-    with start("s3://runs/lake", tmp_path / "scratch", wrong) as process:
-        out, _ = process.communicate(timeout=120)
-    assert process.returncode == 1
+    status, out = ended(["run", "smoke"], "s3://runs/lake", tmp_path / "scratch", wrong)
+    assert status == 1
     assert "Traceback" not in out
     assert "AWS_SECRET_ACCESS_KEY" in out

@@ -20,7 +20,7 @@ import deepspeed
 import torch
 import torch.distributed as dist
 
-from r1data.errors import ModelError, RecipeError, StageFailed, boundary
+from r1data.errors import ModelError, RecipeError, StageFailed, StorageError, boundary
 from r1data.training_params import OptimizerParams
 from training import states
 from training.job import Stopped
@@ -154,12 +154,14 @@ class Trainer:
             shutil.rmtree(beside, ignore_errors=True)
         dist.barrier()
         told = {"step": self.step, "metrics": json.dumps(self.metrics)}
-        self.engine.save_checkpoint(str(beside), tag="state", client_state=told, save_latest=False)
-        if self.rank == 0 and extra is not None:
-            torch.save(extra, beside / "extra.pt")
-        dist.barrier()
-        if self.rank == 0:
-            states.publish(beside, final)
+        remedy = "make room there (a state takes about three times the model) and run again from the last saved state"
+        with boundary(StorageError, f"{final}: training state could not be saved", remedy):
+            self.engine.save_checkpoint(str(beside), tag="state", client_state=told, save_latest=False)
+            if self.rank == 0 and extra is not None:
+                torch.save(extra, beside / "extra.pt")
+            dist.barrier()
+            if self.rank == 0:
+                states.publish(beside, final)
         dist.barrier()
 
     def resume(self) -> Weights | None:

@@ -1,0 +1,76 @@
+"""Runs of a recipe as a user starts them, in processes of their own, killed where a line says so."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from r1data.refs import list_refs, resolve
+from r1data.storage import Lake
+
+COMMAND = "from r1data.cli import main; main()"
+
+
+def environment(scratch: Path, extra: dict[str, str] | None = None) -> dict[str, str]:
+    """The fake engine unless `extra` says otherwise."""
+    return {**os.environ, "R1_ENGINE": "fake", "R1_SCRATCH": str(scratch), "OMP_NUM_THREADS": "1", **(extra or {})}
+
+
+def start(
+    arguments: list[str], lake: str, scratch: Path, extra: dict[str, str] | None = None
+) -> "subprocess.Popen[str]":
+    """`r1 ARGUMENTS --lake LAKE`, its lines as one stream."""
+    return subprocess.Popen(
+        [sys.executable, "-u", "-c", COMMAND, *arguments, "--lake", lake],
+        env=environment(scratch, extra),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def ended(
+    arguments: list[str], lake: str, scratch: Path, extra: dict[str, str] | None = None, seconds: int = 800
+) -> tuple[int, str]:
+    """Exit status and lines of a run that was waited for."""
+    with start(arguments, lake, scratch, extra) as process:
+        out, _ = process.communicate(timeout=seconds)
+    return process.returncode, out
+
+
+def run(arguments: list[str], lake: str, scratch: Path, extra: dict[str, str] | None = None) -> str:
+    """The lines of a run that has to end well."""
+    status, out = ended(arguments, lake, scratch, extra)
+    assert status == 0, out[-3000:]
+    return out
+
+
+def digests(lake: Lake) -> dict[str, str]:
+    """The content of every ref."""
+    return {ref: resolve(lake, ref).digest for ref in list_refs(lake)}
+
+
+def kill_at(mark: str, process: "subprocess.Popen[str]") -> None:
+    """kill -9 when a line says so; the children must go with their parent."""
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if mark in line:
+            break
+    assert mark in "".join(seen[-1:]), "".join(seen[-20:])
+    children = _children(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+    process.stdout.close()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{c}").exists() for c in children) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not [c for c in children if Path(f"/proc/{c}").exists()]
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(c) for t in tasks for c in t.read_text().split()]
