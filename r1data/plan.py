@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from r1data.errors import LakeError
 from r1data.manifest import Manifest, is_committed, read_manifest
+from r1data.pins import pinned
 from r1data.recipe import Recipe
 from r1data.refs import resolve
 from r1data.stages import graph
@@ -28,7 +29,7 @@ class PlanLine:
 def plan(lake: Lake, recipe: Recipe) -> list[PlanLine]:
     """The fate of every node of the recipe on this lake, in order."""
     done: dict[str, Manifest] = {}
-    return [_line(lake, recipe, node, done) for node in graph(recipe)]
+    return [_line(lake, recipe, node, done) for node in graph(pinned(recipe))]
 
 
 def finished(lines: list[PlanLine]) -> bool:

@@ -37,6 +37,7 @@ class SourceParams(Params):
     language: str = "en"
     category: str = "arithmetic"
     licence: str = "Apache-2.0"
+    pin: str = Field(default="", description="what the file was when the run began; filled in by the run")
 
 
 class ModelSource(Params):
@@ -44,6 +45,7 @@ class ModelSource(Params):
 
     path: str | None = None
     pretrain: PretrainParams | None = None
+    pin: str = Field(default="", description="what the file was when the run began; filled in by the run")
 
 
 class SamplingParams(Params):

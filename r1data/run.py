@@ -23,6 +23,7 @@ from r1data.generate.sampling import Prompt, Sampling
 from r1data.launch import Child, TrainingJob, end_child, launch
 from r1data.manifest import Manifest
 from r1data.parallel import run_graph
+from r1data.pins import pinned
 from r1data.recipe import Recipe, load_recipe, recipe_path
 from r1data.review import read_review, record_review, require_review
 from r1data.runner import Runner, frame_of
@@ -164,7 +165,7 @@ class Session:
     def __enter__(self) -> "Session":
         """Read the recipe, open the lake, check the verifier on its canaries; servers start when first needed."""
         check_canaries()
-        self.recipe = load_recipe(self.recipe_name)
+        self.recipe = pinned(load_recipe(self.recipe_name))
         self.lake = Lake.open(self.settings.lake)
         self.nodes = {n.name: n for n in graph(self.recipe)}
         slots = threading.Semaphore(self.recipe.cluster.parallel)

@@ -17,6 +17,7 @@ from r1data.endpoint import Endpoint
 from r1data.errors import ModelError, R1Error, RecipeError, StageFailed
 from r1data.manifest import Manifest
 from r1data.params import Params
+from r1data.pins import pinned
 from r1data.recipe import load_recipe
 from r1data.refs import resolve
 from r1data.stages import node_named
@@ -83,7 +84,7 @@ def run(train: Callable[[Job], None], kind: type[Params]) -> int:
 
 def open_job(arguments: argparse.Namespace, kind: type[Params]) -> Job:
     """The job of a command line: inputs are the recipe's refs."""
-    recipe = load_recipe(arguments.recipe)
+    recipe = pinned(load_recipe(arguments.recipe))
     node = node_named(recipe, arguments.node)
     if not isinstance(node.params, kind):
         other = f"python -m {node.step.module}" if node.step.module else "`r1 run`"

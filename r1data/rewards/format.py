@@ -9,6 +9,7 @@ _FORMAT = re.compile(r"<think>[^<]+</think>[^<]*<answer>[^<]+</answer>", re.DOTA
 _THOUGHT = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 _OPEN_THOUGHT = re.compile(r"<think>.*\Z", re.DOTALL)
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_TAG = re.compile(r"</?(?:think|answer)>")
 _SAYS = re.compile(r"(?:answer\s+is|答案(?:是|为)?)\s*[:：]?\s*([^\n。]+?)\s*[.。]?\s*$", re.IGNORECASE | re.MULTILINE)
 _PLAIN = re.compile(r"[-+]?[\d.,/ ]*\d[%]?")
 
@@ -31,8 +32,10 @@ def summary(completion: str) -> str:
 
 
 def answer_text(completion: str) -> tuple[str | None, str]:
-    """The final answer as written and how it was found; None with `several_answers` or `no_answer`."""
+    """The final answer as written and how it was found; None with `several_answers`, `nested_tags` or `no_answer`."""
     tagged = [a.strip() for a in _ANSWER.findall(completion)]
+    if any(_TAG.search(a) for a in tagged):
+        return None, "nested_tags"  # not left to the verifier: a policy must not earn "undecided" by torn tags
     if tagged:
         return (tagged[0], "answer_tag") if len(set(tagged)) == 1 else (None, "several_answers")
     outside = _OPEN_THOUGHT.sub("", _THOUGHT.sub("", completion)).strip()

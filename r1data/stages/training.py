@@ -7,14 +7,15 @@ from r1data.step import Node, Step
 
 PRETRAIN = Step("pretrain", "1", "train", None, module="training.pretrain")
 SFT = Step("sft", "1", "train", None, module="training.sft")
-GRPO = Step("grpo", "1", "train", None, module="training.grpo")
+GRPO = Step("grpo", "2", "train", None, module="training.grpo")
 REWARD_MODEL = Step("reward_model", "1", "train", None, module="training.reward_model")
 
 
 class ImportParams(Params):
-    """A base model's folder, by path."""
+    """A base model's folder, by path, and what it was when the run began."""
 
     path: str
+    pin: str
 
 
 IMPORT = Step("import_model", "1", "train", None, module="training.import_model")
@@ -26,7 +27,7 @@ def base(recipe: Recipe, name: str, source: ModelSource) -> Node:
         return Node(name, "foundations", PRETRAIN, source.pretrain, {"corpus": "corpus"})
     if source.path is None:
         raise RecipeError(f"recipe {recipe.name}, [{name}]: neither path nor pretrain", "give one of the two")
-    return Node(name, "foundations", IMPORT, ImportParams(path=source.path))
+    return Node(name, "foundations", IMPORT, ImportParams(path=source.path, pin=source.pin))
 
 
 def zero(recipe: Recipe) -> Node:

@@ -1,6 +1,7 @@
 """Problems from reasoning-gym, from any JSONL or Parquet URL, and the demo's small talk; splits disjoint by content.
 
 Where the same problem stands in two splits, benchmark wins over eval, and eval over train; `assert_disjoint` checks.
+What leaves (the same problem again, a sum without a wording) is in `problem_drops`.
 """
 
 import io
@@ -21,6 +22,7 @@ from r1data.steps.small_talk import small_talk
 from schemas import TABLES
 
 PRECEDENCE = ("benchmark", "eval", "train")
+EVIDENCE = 160
 _EXPRESSION = re.compile(r"(\d+) ([-+]) (\d+)")
 
 
@@ -32,16 +34,39 @@ class ProblemsParams(Params):
 
 def problems(*, params: ProblemsParams) -> pl.DataFrame:
     """PROBLEMS of all sources, each content once, in the strictest split that has it."""
-    rows = [row for source in params.sources for row in _rows(source)]
-    if not rows:
+    kept, _ = _split(params)
+    if not kept:
         raise RecipeError("no source gave any problem", "look at the recipe's [[sources]]")
-    rank = {split: i for i, split in enumerate(PRECEDENCE)}
-    rows.sort(key=lambda r: rank[r["split"]])  # stable: the first source that has a problem keeps it
-    seen: set[str] = set()
-    kept = [r for r in rows if (c := content(r)) not in seen and not seen.add(c)]  # type: ignore[func-returns-value]
     frame = pl.DataFrame(kept, schema={f.name: pl.String for f in TABLES["problems"].schema})
     assert_disjoint(frame)
     return frame
+
+
+def problem_drops(*, params: ProblemsParams) -> pl.DataFrame:
+    """DROPS: what the sources gave and PROBLEMS has not, or has from another source; `problem_id` is the row's own."""
+    _, gone = _split(params)
+    return pl.DataFrame(gone, schema={f.name: pl.String for f in TABLES["drops"].schema}, orient="row")
+
+
+def _split(params: ProblemsParams) -> tuple[list[dict[str, Any]], list[tuple[str, ...]]]:
+    """(rows of PROBLEMS, rows of DROPS)."""
+    rows = [row for source in params.sources for row in _rows(source)]
+    rank = {split: i for i, split in enumerate(PRECEDENCE)}
+    rows.sort(key=lambda r: rank[r["split"]])  # stable: the first source that has a problem keeps it
+    kept: dict[str, dict[str, Any]] = {}
+    gone: list[tuple[str, ...]] = []
+    for i, candidate in enumerate(rows):
+        unsaid = not candidate["question"]
+        first = None if unsaid else kept.setdefault(content(candidate), candidate)
+        if first is candidate:
+            continue
+        gate, reason = ("wording", "no_wording") if first is None else ("duplicate", f"in_{first['split']}")
+        about = candidate["question"] or candidate["metadata"]
+        name = row_id("dropped problem", candidate["source"], i, about)
+        gone.append(
+            (name, name if unsaid else candidate["problem_id"], gate, reason, candidate["source"], about[:EVIDENCE])
+        )
+    return list(kept.values()), gone
 
 
 def content(row: dict[str, Any]) -> str:
@@ -84,10 +109,10 @@ def _reasoning_gym(source: SourceParams) -> Iterator[dict[str, Any]]:
         language = languages[i % len(languages)]
         expression = item["metadata"].get("expression")
         parts = _EXPRESSION.fullmatch(expression or "")
-        if source.wording and (parts is None or int(item["answer"]) < 0):
-            continue  # the wording is of a op b; the demo's models write no minus sign before a number
         question = item["question"]
-        if parts and source.wording:
+        if source.wording and (parts is None or int(item["answer"]) < 0):
+            question = ""  # the wording is of a op b; the demo's models write no minus sign before a number
+        elif parts and source.wording:
             op = parts[2] if language == "en" else {"+": "加", "-": "减"}[parts[2]]
             question = source.wording[language].format(a=parts[1], op=op, b=parts[3])
         yield row(source, question, item["answer"], language, {"expression": expression} if expression else {})
@@ -133,3 +158,4 @@ def row(source: SourceParams, question: str, answer: str, language: str, metadat
 
 
 PROBLEMS = Step("problems", "1", "reduce", TABLES["problems"], problems)
+PROBLEM_DROPS = Step("problem_drops", "1", "reduce", TABLES["drops"], problem_drops)

@@ -57,4 +57,4 @@ def _resolved(verdict: RuleVerdict, outcome: Outcome | None) -> RuleVerdict:
     return RuleVerdict("undecided", outcome, verdict.answer, "symbolic")
 
 
-VERIFY = Step("verify", "1", "map", TABLES["verdicts"], verdicts)
+VERIFY = Step("verify", "2", "map", TABLES["verdicts"], verdicts)

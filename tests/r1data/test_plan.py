@@ -41,7 +41,7 @@ def recipe() -> Recipe:
 def lake(tmp_path: Path, recipe: Recipe) -> Lake:
     opened = Lake.open(str(tmp_path / "lake"))
     runner = Runner(opened, recipe.name, NoServices(), report=lambda _: None)
-    for node in graph(recipe)[:2]:
+    for node in graph(recipe)[:3]:
         runner.run(node)
     return opened
 

@@ -39,6 +39,7 @@ def test_parts() -> None:
     [
         (GOOD, "68", "answer_tag"),
         ("<answer>1</answer><answer>2</answer>", None, "several_answers"),
+        ("<think>a</think>So<answer>110+81=10.<answer>68</answer>", None, "nested_tags"),
         ("<answer>1</answer><answer>1</answer>", "1", "answer_tag"),
         (r"so \boxed{1} and \boxed{\frac{1}{2}}", r"\frac{1}{2}", "boxed"),
         ("The answer is 12.", "12", "answer_is"),

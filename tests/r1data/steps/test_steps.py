@@ -1,5 +1,6 @@
 """Pure steps: same input, same output; what leaves has a reason; splits stay apart whatever the wording."""
 
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -16,10 +17,12 @@ from r1data.steps.examples import GeneralParams, cold_start, general
 from r1data.steps.gates import drops
 from r1data.steps.measures import measures, repetition
 from r1data.steps.preferences import preferences, safety_labels
-from r1data.steps.problems import ProblemsParams, assert_disjoint, content, problems
+from r1data.steps.problems import ProblemsParams, assert_disjoint, content, problem_drops, problems
 from r1data.steps.refine import RefineParams, refined_examples, refinements
+from r1data.verify.canaries import gold_failures
 from schemas import TABLES
 
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 SOURCES = load_recipe("smoke").sources
 GOOD = "<think>3 plus 5 is 8, then 2 plus 4 plus 0 is 6</think><answer>68</answer>"
 
@@ -48,6 +51,42 @@ def test_overlap_is_refused(found: pl.DataFrame) -> None:
     row = found.filter(pl.col("split") == "eval").head(1)
     with pytest.raises(CheckFailed, match="in both"):
         assert_disjoint(pl.concat([row, row.with_columns(split=pl.lit("train"))]))
+
+
+def test_problems_that_leave_are_told(tmp_path: Any) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"question": "1+1=?", "answer": "2"}\n{"question": " 1+1=? ", "answer": "2"}\n', encoding="utf-8")
+    asked = [SourceParams(name=split, url=str(path), split=split) for split in ("train", "benchmark")]
+    params = ProblemsParams(sources=(*asked, SOURCES[0]))
+    kept, gone = problems(params=params), problem_drops(params=params)
+    mine = gone.filter(pl.col("gate") == "duplicate")
+    assert kept.filter(pl.col("split") == "benchmark").height == 1
+    assert sorted(mine["reason"]) == ["in_benchmark"] * 3
+    assert set(gone.filter(pl.col("gate") == "wording")["reason"]) <= {"no_wording"}
+    assert kept.height + gone.height == 4 + SOURCES[0].size
+    assert gone["row_id"].is_unique().all()
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real data sets are not on this machine")
+def test_real_sets_by_a_column_mapping_stay_apart() -> None:
+    """GSM8K to train on, AIME 2024 and Minerva held out; every gold answer verifies against itself."""
+    sets = [
+        SourceParams(name="gsm8k", url=str(SHARED / "gsm8k_train.jsonl"), answer_after="####", category="word problem"),
+        SourceParams(
+            name="aime24",
+            url=str(SHARED / "aime24_test.jsonl"),
+            split="benchmark",
+            columns={"question": "problem"},
+        ),
+    ]
+    found = problems(params=ProblemsParams(sources=tuple(sets)))
+    sizes = dict(found.group_by("split").len().iter_rows())
+    gone = problem_drops(params=ProblemsParams(sources=tuple(sets)))
+    assert sizes["benchmark"] == 30
+    assert sizes["train"] + gone.height == 7_473
+    first = found.filter(pl.col("question").str.starts_with("Natalia sold clips"))
+    assert first["answer"].to_list() == ["72"]
+    assert gold_failures(found["answer"].to_list()) == []
 
 
 def test_jsonl_with_a_column_mapping(tmp_path: Any) -> None:
