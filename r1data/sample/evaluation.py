@@ -6,7 +6,6 @@ Undecided verdicts leave numerator and denominator and are counted; a measure th
 from collections import Counter
 from collections.abc import Callable
 from itertools import groupby
-from math import comb
 from typing import Any
 
 import numpy as np
@@ -73,13 +72,6 @@ def interval(
     picks = np.random.default_rng(seed).integers(0, values.size, (draws, values.size))
     low, high = np.quantile(values[picks].mean(axis=1), (0.025, 0.975))
     return float(low), float(high)
-
-
-def pass_at_k(n: int, c: int, k: int) -> float:
-    """The unbiased estimate of pass@k from c right of n samples (Chen et al. 2021, Eq. 1)."""
-    if not 0 <= c <= n or not 1 <= k <= n:
-        raise ValueError(f"pass@{k} of {c} right in {n}")
-    return 1 - comb(n - c, k) / comb(n, k)
 
 
 def majority(rows: Rows) -> float | None:

@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from r1data.sample.evaluation import EvaluateParams, evaluation, pass_at_k
+from r1data.sample.evaluation import EvaluateParams, evaluation
 
 VERDICTS: dict[str, list[tuple[str, str | None]]] = {
     "p1": [("correct", "68"), ("correct", "68.0"), ("wrong", "67"), ("undecided", "x")],
@@ -51,13 +51,3 @@ def test_null_measure_is_not_one() -> None:
 def test_nothing_measurable_is_null() -> None:
     row = estimated([None] * 8)["language_consistency"]
     assert (row["value"], row["low"], row["unmeasured"]) == (None, None, 8)
-
-
-@pytest.mark.parametrize(("n", "c", "k", "expected"), [(4, 0, 2, 0.0), (4, 4, 1, 1.0), (4, 1, 1, 0.25), (4, 1, 4, 1.0)])
-def test_pass_at_k(n: int, c: int, k: int, expected: float) -> None:
-    assert pass_at_k(n, c, k) == pytest.approx(expected)
-
-
-def test_pass_at_k_refuses_nonsense() -> None:
-    with pytest.raises(ValueError, match="pass@5"):
-        pass_at_k(4, 1, 5)
