@@ -12,6 +12,7 @@ from r1data.errors import RecipeError
 from r1data.rewards.format import summary
 from r1data.rewards.score import score_completion
 from r1data.training_params import GrpoParams
+from r1data.verify.verdicts import judged
 from schemas import TABLES
 from training.job import Job
 from training.losses import advantages
@@ -86,13 +87,13 @@ class Grader:
 
     def graded(self, asks: list[Ask], samples: list[Sample]) -> list[Sample]:
         """The samples with reward, components and measures."""
-        for s in samples:
-            ask = asks[s.ask]
-            if ask.kind == "math":
-                scored = score_completion(s.text, s.finish_reason, ask.answer, ask.language, self.reward)
-                s.reward, s.components, s.verdict = scored.reward, scored.components, scored.verdict
-                s.format_ok, s.consistency = scored.format_ok, scored.consistency
-                s.reflection_words = scored.reflection_words
+        rule = [s for s in samples if asks[s.ask].kind == "math"]
+        found = judged([(s.text, s.finish_reason, asks[s.ask].answer) for s in rule])
+        for s, verdict in zip(rule, found, strict=True):
+            scored = score_completion(s.text, s.finish_reason, verdict, asks[s.ask].language, self.reward)
+            s.reward, s.components, s.verdict = scored.reward, scored.components, scored.verdict
+            s.format_ok, s.consistency = scored.format_ok, scored.consistency
+            s.reflection_words = scored.reflection_words
         self._by_model(asks, samples, "general", self.reward.helpful_weight)
         self._by_model(asks, samples, "safety", self.reward.safe_weight)
         return samples

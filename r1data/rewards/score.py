@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from r1data.rewards.format import answer_text, format_ok, thought
 from r1data.rewards.language import language_consistency
-from r1data.rewards.maths import compare
+from r1data.rewards.maths import compare, unknown_units
 from r1data.training_params import RewardParams
 
 # the paper's list (C.2), and the Chinese words of the same use
@@ -47,7 +47,10 @@ def reflection_words(text: str | None) -> int:
 
 
 def rule_verdict(completion: str, finish_reason: str, gold: str | None) -> RuleVerdict:
-    """The verdict of the exact tiers; `undecided/needs_symbolic` where only a computer algebra system could say."""
+    """The verdict of the exact tiers; `undecided/needs_symbolic` where only a computer algebra system could say.
+
+    Numbers with units of which one is unknown (7 apples, 7 oranges) are for nobody to say: `undecided/units`.
+    """
     if not gold:
         return RuleVerdict("undecided", "no_gold", None, "none")
     answer, how = answer_text(completion)
@@ -56,13 +59,16 @@ def rule_verdict(completion: str, finish_reason: str, gold: str | None) -> RuleV
         return RuleVerdict("wrong", reason, None, "extraction")
     outcome = compare(answer, gold)
     if outcome == "unknown":
+        if unknown_units(answer, gold):
+            return RuleVerdict("undecided", "units", answer, "exact")
         return RuleVerdict("undecided", "needs_symbolic", answer, "exact")
     return RuleVerdict("correct" if outcome == "equal" else "wrong", "", answer, "exact")
 
 
-def score_completion(completion: str, finish_reason: str, answer: str, language: str, params: RewardParams) -> Scored:
-    """Score one completion against the gold answer; a thought without language units earns no language reward."""
-    verdict = rule_verdict(completion, finish_reason, answer)
+def score_completion(
+    completion: str, finish_reason: str, verdict: RuleVerdict, language: str, params: RewardParams
+) -> Scored:
+    """Score one completion by its verdict; a thought without language units earns no language reward."""
     well_formed = format_ok(completion, finish_reason)
     chain = thought(completion)
     consistency = language_consistency(chain, language)

@@ -1,89 +1,89 @@
-"""math-verify in a worker process: killed when it overruns its wall time, capped in memory, started again when needed.
+"""The symbolic tier as the rest of the library sees it: distinct pairs in, outcomes out, and no way to hang.
 
-Its own time-out neither works in threads nor tells failure from "wrong", so it is switched off. Gold comes first: the
-comparison is not symmetric.
+One `algebra_server` for the whole process, started when first needed and kept warm; threads take turns.
 """
 
-import multiprocessing as mp
-import resource
+import atexit
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
 from collections.abc import Iterable
-from multiprocessing.connection import Connection
-from typing import Literal
+from contextlib import suppress
+from typing import IO
 
-Outcome = Literal["equal", "different", "unparseable_gold", "unparseable_answer", "timeout", "error"]
-WALL_SECONDS = 3.0
-MEMORY_BYTES = 2 << 30
+from r1data.verify.algebra import Outcome
+
 LONGEST = 2_000
+IN_FLIGHT = 64
+_LOCK = threading.Lock()
+_running: "subprocess.Popen[str] | None" = None
+
+Pair = tuple[str, str]
 
 
-def symbolic_comparisons(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Outcome]:
+def symbolic_comparisons(pairs: Iterable[Pair]) -> dict[Pair, Outcome]:
     """The outcome of every distinct (gold, answer) pair."""
-    outcomes: dict[tuple[str, str], Outcome] = {}
-    worker: _Worker | None = None
+    distinct = list(dict.fromkeys(pairs))
+    outcomes: dict[Pair, Outcome] = {p: "unparseable_answer" for p in distinct if max(map(len, p)) > LONGEST}
+    left = [p for p in distinct if p not in outcomes]
+    with _LOCK:
+        while left:
+            before = len(outcomes)
+            _ask(left, outcomes)
+            left = [p for p in left if p not in outcomes]
+            if left and len(outcomes) == before:  # the server died of the first one, without an answer
+                outcomes[left[0]] = "error"
+    return {p: outcomes[p] for p in distinct}
+
+
+def _ask(pairs: list[Pair], outcomes: dict[Pair, Outcome]) -> None:
+    """Ask until all have an outcome or the server ends."""
+    asked, told = _server()
+    waiting, flying = deque(enumerate(pairs)), 0
     try:
-        for pair in dict.fromkeys(pairs):
-            if max(map(len, pair)) > LONGEST:
-                outcomes[pair] = "unparseable_answer"
-                continue
-            worker = worker or _Worker()
-            outcomes[pair] = worker.ask(pair)
-            if outcomes[pair] in ("timeout", "error"):
-                worker.end()
-                worker = None
-    finally:
-        if worker:
-            worker.end()
-    return outcomes
+        while waiting or flying:
+            while waiting and flying < IN_FLIGHT:
+                i, (gold, answer) = waiting.popleft()
+                asked.write(json.dumps([str(i), gold, answer]) + "\n")
+                flying += 1
+            asked.flush()
+            line = told.readline()
+            if not line:
+                return
+            i, found = json.loads(line)
+            outcomes[pairs[int(i)]] = found
+            flying -= 1
+    except BrokenPipeError:
+        return
 
 
-class _Worker:
-    """One process and its pipe."""
-
-    def __init__(self) -> None:
-        context = mp.get_context("spawn")  # the parent may hold threads
-        self.pipe, child = context.Pipe()
-        self.process = context.Process(target=_serve, args=(child,), daemon=True)
-        self.process.start()
-        child.close()
-        self.pipe.poll(60)
-        self.pipe.recv()  # imported and ready
-
-    def ask(self, pair: tuple[str, str]) -> Outcome:
-        try:
-            self.pipe.send(pair)
-            if not self.pipe.poll(WALL_SECONDS):
-                return "timeout"
-            outcome: Outcome = self.pipe.recv()
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            return "error"
-        return outcome
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
+def _server() -> tuple[IO[str], IO[str]]:
+    """The pipes of a server that is ready."""
+    global _running
+    if _running is not None and _running.poll() is not None:
+        stop()
+    if _running is None:
+        command = [sys.executable, "-m", "r1data.verify.algebra_server", str(os.cpu_count() or 1)]
+        _running = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert _running.stdout is not None, "asked for"
+        _running.stdout.readline()  # imported and warm
+    assert _running.stdin is not None, "asked for"
+    assert _running.stdout is not None, "asked for"
+    return _running.stdin, _running.stdout
 
 
-def _serve(pipe: Connection) -> None:
-    from math_verify import parse, verify
-
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    pipe.send("ready")
-    while True:
-        gold, answer = pipe.recv()
-        pipe.send(_compare(gold, answer, parse, verify))
-
-
-def _compare(gold: str, answer: str, parse: object, verify: object) -> Outcome:
-    assert callable(parse), "math_verify.parse"
-    assert callable(verify), "math_verify.verify"
-    try:
-        g = parse(f"${gold}$", parsing_timeout=None) or parse(gold, parsing_timeout=None)
-        a = parse(f"${answer}$", parsing_timeout=None) or parse(answer, parsing_timeout=None)
-        if not g:
-            return "unparseable_gold"
-        if not a:
-            return "unparseable_answer"
-        return "equal" if verify(g, a, timeout_seconds=None, raise_on_error=True) else "different"
-    except (ValueError, TypeError, ArithmeticError, RecursionError, MemoryError, AttributeError, NotImplementedError):
-        return "error"
+@atexit.register
+def stop() -> None:
+    """End the server; the next comparison starts another."""
+    global _running
+    if _running is not None:
+        _running.kill()
+        _running.wait()
+        for pipe in (_running.stdin, _running.stdout):
+            with suppress(BrokenPipeError):  # what it had not read yet
+                if pipe:
+                    pipe.close()
+        _running = None

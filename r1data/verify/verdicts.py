@@ -4,16 +4,19 @@ Exact tiers in this process; what they cannot say goes, each distinct (gold, ans
 """
 
 import time
+from collections.abc import Sequence
 
 import polars as pl
 
 from r1data.params import Params
+from r1data.rewards.maths import normalised
 from r1data.rewards.score import RuleVerdict, rule_verdict
 from r1data.step import Step
-from r1data.verify.symbolic import Outcome, symbolic_comparisons
+from r1data.verify.algebra import Outcome
+from r1data.verify.symbolic import symbolic_comparisons
 from schemas import TABLES
 
-VERIFIER = "rules-1+math-verify"
+VERIFIER = "rules-2+math-verify"
 
 
 class VerifyParams(Params):
@@ -26,18 +29,9 @@ def verdicts(*, params: VerifyParams, candidates: pl.DataFrame, problems: pl.Dat
     """VERDICTS for CANDIDATES, gold answers from PROBLEMS."""
     golds = dict(zip(problems["problem_id"], problems["answer"], strict=True))
     started = time.perf_counter()
-    rows = list(zip(candidates["problem_id"], candidates["completion"], candidates["finish_reason"], strict=True))
-    found = [rule_verdict(text, finish, golds.get(problem)) for problem, text, finish in rows]
-    pairs = [
-        (golds[problem], v.answer)
-        for (problem, _, _), v in zip(rows, found, strict=True)
-        if params.symbolic and v.reason == "needs_symbolic" and v.answer
-    ]
-    outcomes = symbolic_comparisons(pairs)
-    final = [
-        _resolved(v, outcomes.get((golds.get(p, ""), v.answer or ""))) for (p, _, _), v in zip(rows, found, strict=True)
-    ]
-    each = (time.perf_counter() - started) * 1000 / max(1, len(rows))
+    asked = zip(candidates["problem_id"], candidates["completion"], candidates["finish_reason"], strict=True)
+    final = judged([(text, finish, golds.get(problem)) for problem, text, finish in asked], symbolic=params.symbolic)
+    each = (time.perf_counter() - started) * 1000 / max(1, len(final))
     return candidates.select("candidate_id", "problem_id").with_columns(
         verdict=pl.Series([v.verdict for v in final], dtype=pl.String),
         reason=pl.Series([v.reason for v in final], dtype=pl.String),
@@ -46,6 +40,20 @@ def verdicts(*, params: VerifyParams, candidates: pl.DataFrame, problems: pl.Dat
         verifier=pl.lit(VERIFIER),
         milliseconds=pl.lit(each),
     )
+
+
+def judged(completions: Sequence[tuple[str, str, str | None]], *, symbolic: bool = True) -> list[RuleVerdict]:
+    """The verdict of every (completion, finish reason, gold answer): for rejection sampling and for RL alike.
+
+    What the exact tiers leave open goes to the symbolic one, each distinct (gold, normalised answer) once.
+    """
+    found = [rule_verdict(*c) for c in completions]
+    open_pairs = [
+        (gold, normalised(v.answer)) if symbolic and v.reason == "needs_symbolic" and gold and v.answer else None
+        for (_, _, gold), v in zip(completions, found, strict=True)
+    ]
+    outcomes = symbolic_comparisons(p for p in open_pairs if p)
+    return [_resolved(v, outcomes[p] if p else None) for v, p in zip(found, open_pairs, strict=True)]
 
 
 def _resolved(verdict: RuleVerdict, outcome: Outcome | None) -> RuleVerdict:
@@ -57,4 +65,4 @@ def _resolved(verdict: RuleVerdict, outcome: Outcome | None) -> RuleVerdict:
     return RuleVerdict("undecided", outcome, verdict.answer, "symbolic")
 
 
-VERIFY = Step("verify", "2", "map", TABLES["verdicts"], verdicts)
+VERIFY = Step("verify", "3", "map", TABLES["verdicts"], verdicts)

@@ -5,8 +5,13 @@ import pytest
 from r1data.rewards.format import answer_text, format_ok, summary, thought
 from r1data.rewards.language import language_consistency, language_units
 from r1data.rewards.maths import compare
-from r1data.rewards.score import reflection_words, rule_verdict, score_completion
+from r1data.rewards.score import Scored, reflection_words, rule_verdict, score_completion
 from r1data.training_params import RewardParams
+
+
+def scored_of(text: str, gold: str, **values: float) -> Scored:
+    return score_completion(text, "stop", rule_verdict(text, "stop", gold), "en", RewardParams(**values))
+
 
 GOOD = "<think>3 plus 5 is 8</think>So 23+45=68.<answer>68</answer>"
 
@@ -71,6 +76,44 @@ def test_answer_is_found_by_priority(text: str, answer: str | None, how: str) ->
         ("x+1", "1+x", "unknown"),
         ("1/0", "5", "unknown"),
         ("", "68", "unknown"),
+        ("0,5", "0.5", "equal"),
+        ("25 dollars", "25", "equal"),
+        ("$18", "18", "equal"),
+        ("12元", "12", "equal"),
+        ("3 小时", "3", "equal"),
+        ("答案：7", "7", "equal"),
+        ("The answer is 7.", "7", "equal"),
+        (r"\text{是}", "是", "equal"),
+        (r"180^\circ", "180", "equal"),
+        (r"\langle 1,2\rangle", "(1, 2)", "equal"),
+        ("(1,2)", "(2,1)", "different"),
+        (r"\{2,1\}", r"\{1, 2\}", "equal"),
+        ("{1,2,3}", r"\{1, 2\}", "different"),
+        ("(1,2]", "(1,2)", "unknown"),
+        ("5 m", "5 km", "different"),
+        ("5000 m", "5 km", "equal"),
+        ("90 minutes", "1.5 hours", "equal"),
+        ("3 kg", "3 m", "different"),
+        ("7 apple", "7 apples", "equal"),
+        ("7 apples", "7 oranges", "unknown"),
+        ("6 apples", "7 oranges", "different"),
+        ("5x", "5", "unknown"),
+        ("5m", "5", "unknown"),
+        ("2pi", "2", "unknown"),
+        ("2 pi", "2", "unknown"),
+        ("x = 5", "5", "equal"),
+        ("50%", "50", "equal"),
+        ("50%", "5", "different"),
+        (r"1\frac12", "3/2", "equal"),
+        (r"-\dfrac{3}{4}", "-0.75", "equal"),
+        (r"1.5 \times 10^{3}", "1500", "equal"),
+        ("10^3", "1,000", "equal"),
+        ("1 000", "1000", "equal"),
+        ("1/2^99", "1/2^98", "unknown"),
+        ("Yes", "yes", "equal"),
+        ("2X", "2x", "unknown"),
+        ("1" * 3000, "2" * 3000, "unknown"),
+        ("1" * 3000, "1" * 3000, "equal"),
     ],
 )
 def test_exact_comparison(answer: str, gold: str, outcome: str) -> None:
@@ -78,7 +121,7 @@ def test_exact_comparison(answer: str, gold: str, outcome: str) -> None:
 
 
 def test_undecided_has_no_reward() -> None:
-    scored = score_completion("<think>a</think><answer>x+1</answer>", "stop", "1+x", "en", RewardParams())
+    scored = scored_of("<think>a</think><answer>x+1</answer>", "1+x")
     assert (scored.verdict, scored.reward) == ("undecided", None)
     assert "accuracy" not in scored.components
 
@@ -88,7 +131,7 @@ def test_no_gold_is_undecided() -> None:
 
 
 def test_reward_is_the_sum_of_its_components() -> None:
-    scored = score_completion(GOOD, "stop", "68", "en", RewardParams(language_weight=0.3))
+    scored = scored_of(GOOD, "68", language_weight=0.3)
     assert scored.components == {"accuracy": 1.0, "format": 0.2, "language": 0.3}
     assert scored.reward == pytest.approx(1.5)
 
@@ -96,7 +139,7 @@ def test_reward_is_the_sum_of_its_components() -> None:
 def test_unmeasured_language_earns_nothing() -> None:
     text = "<think>3+5=8</think><answer>68</answer>"
     assert language_consistency("3+5=8", "en") is None
-    scored = score_completion(text, "stop", "68", "en", RewardParams(language_weight=0.3))
+    scored = scored_of(text, "68", language_weight=0.3)
     assert scored.components["language"] == 0.0
 
 

@@ -1,17 +1,19 @@
 """Verdicts: three values, a reason where there is none to give, and a symbolic tier that cannot hang the run."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import polars as pl
 import pytest
 
 from r1data.errors import CheckFailed
-from r1data.verify import canaries
+from r1data.verify import canaries, symbolic
 from r1data.verify.symbolic import symbolic_comparisons
-from r1data.verify.verdicts import VerifyParams, verdicts
+from r1data.verify.verdicts import VerifyParams, judged, verdicts
 
 PROBLEMS = pl.DataFrame({"problem_id": ["p", "q", "r"], "answer": ["68", "x+1", None]})
 
 
-def judged(problem: str, completion: str, finish: str = "stop") -> dict[str, str]:
+def row_of(problem: str, completion: str, finish: str = "stop") -> dict[str, str]:
     candidates = pl.DataFrame(
         {"candidate_id": ["c"], "problem_id": [problem], "completion": [completion], "finish_reason": [finish]}
     )
@@ -32,15 +34,57 @@ def judged(problem: str, completion: str, finish: str = "stop") -> dict[str, str
     ],
 )
 def test_verdict_and_reason(problem: str, completion: str, finish: str, verdict: str, reason: str) -> None:
-    row = judged(problem, completion, finish)
+    row = row_of(problem, completion, finish)
     assert (row["verdict"], row["reason"]) == (verdict, reason)
 
 
-def test_nasty_answer_is_undecided_and_the_next_is_judged() -> None:
-    nasty, plain = ("9^{9^{9^9}}", "3"), ("x+1", "1+x")
-    outcomes = symbolic_comparisons([nasty, plain])
-    assert outcomes[nasty] in ("timeout", "error")
+@pytest.mark.parametrize(
+    ("gold", "answer", "outcome"),
+    [
+        ("x+1", "1+x", "equal"),
+        (r"-2\pi", "-2*pi", "equal"),
+        (r"\ln 2", r"\log 2", "equal"),
+        (r"\pi rad", r"180^\circ", "equal"),
+        (r"2\sqrt{2}", "sqrt(8)", "equal"),
+        ("1/2^98", "1/2^99", "different"),
+        (r"\frac{1}{2004!}", r"\frac{1}{2006!}", "different"),
+        ("x+1", "x+2", "different"),
+        ("3", "9" * 2001, "unparseable_answer"),
+    ],
+)
+def test_symbolic_tier(gold: str, answer: str, outcome: str) -> None:
+    assert symbolic_comparisons([(gold, answer)]) == {(gold, answer): outcome}
+
+
+@pytest.mark.parametrize(
+    "nasty",
+    ["9^{9^{9^9}}", "(10^7)!", "(" * 400 + "1" + ")" * 400, "1" * 1900, "a\x00b", "\ud800", r"\int_0^1 x^{x^{x}} dx"],
+    ids=["tower", "factorial", "brackets", "digits", "nul", "surrogate", "integral"],
+)
+def test_nasty_answer_is_bounded_and_the_next_is_judged(nasty: str) -> None:
+    plain = ("x+1", "1+x")
+    outcomes = symbolic_comparisons([("3", nasty), plain])
+    assert outcomes["3", nasty] != "equal"
     assert outcomes[plain] == "equal"
+
+
+def test_threads_share_one_server() -> None:
+    pairs = [[(f"x+{i}", f"{i}+x"), (f"x+{i}", f"{i + 1}+x")] for i in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(symbolic_comparisons, pairs))
+    assert [list(o.values()) for o in found] == [["equal", "different"]] * 8
+
+
+def test_a_server_that_dies_is_replaced() -> None:
+    symbolic_comparisons([("x+1", "1+x")])
+    assert symbolic._running is not None
+    symbolic._running.kill()
+    assert symbolic_comparisons([("x+2", "2+x")]) == {("x+2", "2+x"): "equal"}
+
+
+def test_unknown_units_are_undecided_and_not_sent() -> None:
+    found = judged([("<answer>7 apples</answer>", "stop", "7 oranges")])
+    assert (found[0].verdict, found[0].reason) == ("undecided", "units")
 
 
 def test_canaries_pass() -> None:
