@@ -9,7 +9,7 @@ import pytest
 from r1data.recipe import SHIPPED
 from r1data.refs import resolve
 from r1data.storage import Lake
-from tests.running import kill_at, run, start
+from tests.running import ended, kill_at, run, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 REAL = {"R1_ENGINE": "vllm"}
@@ -20,8 +20,9 @@ def test_killed_while_training_and_while_sampling(tmp_path: Path) -> None:
     arguments = ["run", "smoke", "--stage", "cold_start"]
     for mark in ("zero: step 2/3", "cold_start/candidates: "):
         kill_at(mark, start(arguments, place, scratch, REAL))
-    out = run(arguments, place, scratch, REAL)
+    status, out = ended(arguments, place, scratch, REAL)
     assert "cold_start/candidates: generate" in out
+    assert (status, "0 rows" in out) == (1, True), "an untrained model is never right: no cold-start set is published"
     lake = Lake.open(place)
     candidates = pl.concat([pl.DataFrame(lake.read_table(n)) for n in lake.names("calls") if n.endswith(".parquet")])
     assert max(Counter(candidates["candidate_id"]).values()) == 1

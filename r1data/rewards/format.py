@@ -1,6 +1,6 @@
 r"""The parts of a completion in R1's pattern: `<think>thought</think>summary<answer>answer</answer>`.
 
-The final answer, in this order: one `<answer>`, the last `\boxed{}`, "answer is" (答案), a plain last line.
+The final answer, in this order: one `<answer>`, the last `\boxed{}`, "answer is" ("Answer:", "A:", 答案), a last line.
 """
 
 import re
@@ -10,7 +10,10 @@ _THOUGHT = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 _OPEN_THOUGHT = re.compile(r"<think>.*\Z", re.DOTALL)
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _TAG = re.compile(r"</?(?:think|answer)>")
-_SAYS = re.compile(r"(?:answer\s+is|答案(?:是|为)?)\s*[:：]?\s*([^\n。]+?)\s*[.。]?\s*$", re.IGNORECASE | re.MULTILINE)
+_SAYS = re.compile(
+    r"(?:answer\s+is\s*[:：]?|answer\s*[:：]|答案(?:是|为)?\s*[:：]?|^\s*A\s*[:：])\s*([^\n。]+?)\s*[.。]?\s*$",
+    re.IGNORECASE | re.MULTILINE,
+)
 _PLAIN = re.compile(r"[-+]?[\d.,/ ]*\d[%]?")
 
 
@@ -36,6 +39,8 @@ def answer_text(completion: str) -> tuple[str | None, str]:
     tagged = [a.strip() for a in _ANSWER.findall(completion)]
     if any(_TAG.search(a) for a in tagged):
         return None, "nested_tags"  # not left to the verifier: a policy must not earn "undecided" by torn tags
+    if tagged and not any(tagged):
+        return None, "no_answer"
     if tagged:
         return (tagged[0], "answer_tag") if len(set(tagged)) == 1 else (None, "several_answers")
     outside = _OPEN_THOUGHT.sub("", _THOUGHT.sub("", completion)).strip()

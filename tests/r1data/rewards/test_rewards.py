@@ -44,6 +44,9 @@ def test_parts() -> None:
     [
         (GOOD, "68", "answer_tag"),
         ("<answer>1</answer><answer>2</answer>", None, "several_answers"),
+        ("<answer> </answer>", None, "no_answer"),
+        ("It is 9 * 2 = <<9*2=18>>18\nA: 18", "18", "answer_is"),
+        ("Answer: 18.", "18", "answer_is"),
         ("<think>a</think>So<answer>110+81=10.<answer>68</answer>", None, "nested_tags"),
         ("<answer>1</answer><answer>1</answer>", "1", "answer_tag"),
         (r"so \boxed{1} and \boxed{\frac{1}{2}}", r"\frac{1}{2}", "boxed"),

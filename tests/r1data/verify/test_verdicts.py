@@ -1,6 +1,8 @@
 """Verdicts: three values, a reason where there is none to give, and a symbolic tier that cannot hang the run."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -9,7 +11,9 @@ from r1data.errors import CheckFailed
 from r1data.verify import canaries, symbolic
 from r1data.verify.symbolic import symbolic_comparisons
 from r1data.verify.verdicts import VerifyParams, judged, verdicts
+from tests.r1data.verify.pairs import pairs
 
+SOLUTIONS = Path(__file__).resolve().parents[4] / "shared" / "data" / "gsm8k_model_solutions.jsonl"
 PROBLEMS = pl.DataFrame({"problem_id": ["p", "q", "r"], "answer": ["68", "x+1", None]})
 
 
@@ -99,3 +103,25 @@ def test_broken_canary_stops(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_gold_health() -> None:
     assert canaries.gold_failures(["68", "1/2", ""]) == [""]
+
+
+def test_pairs_of_all_kinds() -> None:
+    """Over 300 pairs: no false positive, no false negative, nothing left undecided."""
+    known = pairs()
+    assert len(known) >= 300
+    assert len({(gold, answer) for _, gold, answer, _ in known}) == len(known)
+    found = judged([(f"<answer>{answer}</answer>", "stop", gold) for _, gold, answer, _ in known])
+    expected = ["correct" if same else "wrong" for *_, same in known]
+    differing = [(*p, v.verdict) for p, v, e in zip(known, found, expected, strict=True) if v.verdict != e]
+    assert differing == []
+
+
+@pytest.mark.skipif(not SOLUTIONS.is_file(), reason="the labelled GSM8K solutions are not on this machine")
+def test_labelled_solutions_of_real_models() -> None:
+    rows = [json.loads(line) for line in SOLUTIONS.read_text(encoding="utf-8").splitlines()]
+    models = [k for k in rows[0] if k not in ("question", "ground_truth")]
+    golds = [r["ground_truth"].rpartition("A:")[2].strip() for r in rows]
+    found = judged([(r[m]["solution"], "stop", gold) for r, gold in zip(rows, golds, strict=True) for m in models])
+    labels = [r[m]["is_correct"] for r in rows for m in models]
+    assert len(labels) == 3600
+    assert [v.verdict == "correct" for v in found] == labels
