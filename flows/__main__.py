@@ -9,9 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+from r1data.cli.printing import print_table
 from r1data.errors import R1Error
 from r1data.plan import finished, plan
 from r1data.recipe import load_recipe
+from r1data.report.claims import COLUMNS, claims
 from r1data.report.evaluation import evaluation_text
 from r1data.settings import Settings
 from r1data.storage import Lake
@@ -46,7 +48,9 @@ def _run(name: str) -> int:
         from flows.r1 import r1  # importing Prefect takes seconds: only when there is work
 
         r1(recipe=name, lake=settings.lake)
-    print(evaluation_text(lake, recipe.name))
+    print(f"\n{evaluation_text(lake, recipe.name)}\n")
+    print_table(COLUMNS, [c.cells for c in claims(lake, recipe.name)])
+    print()
     print(f"report   {lake.uri(f'reports/{recipe.name}/index.html')}")
     print(f"lake     {lake.uri()}    try: .venv/bin/r1 status; .venv/bin/r1 show {recipe.name}/cold_start")
     print(f"took     {time.monotonic() - started:.0f} s")

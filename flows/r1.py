@@ -17,6 +17,7 @@ from prefect.input import RunInput
 from prefect.tasks import Task
 
 from r1data.errors import Transient
+from r1data.report.claims import claims_markdown
 from r1data.report.evaluation import evaluation_markdown
 from r1data.report.page import write_report
 from r1data.review import record_review, require_review
@@ -49,7 +50,8 @@ def r1(recipe: str = "demo", lake: str | None = None) -> str:
             _ask_for_review(session)
         session.run_stages(lambda stage: _subflow(session, stage), done=done)
         name = session.recipe.name
-        create_markdown_artifact(evaluation_markdown(session.lake, name), key=f"{_key(name)}-evaluation")
+        found = f"{evaluation_markdown(session.lake, name)}\n\n{claims_markdown(session.lake, name)}"
+        create_markdown_artifact(found, key=f"{_key(name)}-evaluation")
         return write_report(session.lake, name)
 
 

@@ -30,7 +30,11 @@ def validate(table: str, rows: pa.Table) -> tuple[dict[str, object], ...]:
         return ()
     import great_expectations as gx
 
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    for name in (
+        "great_expectations",
+        "great_expectations.data_context.types.base",
+    ):  # the second has a level of its own
+        logging.getLogger(name).setLevel(logging.ERROR)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     asset = context.data_sources.add_pandas("memory").add_dataframe_asset(table)
