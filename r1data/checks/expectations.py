@@ -30,10 +30,8 @@ def validate(table: str, rows: pa.Table) -> tuple[dict[str, object], ...]:
         return ()
     import great_expectations as gx
 
-    for name in (
-        "great_expectations",
-        "great_expectations.data_context.types.base",
-    ):  # the second has a level of its own
+    # the second sets a level of its own
+    for name in ("great_expectations", "great_expectations.data_context.types.base"):
         logging.getLogger(name).setLevel(logging.ERROR)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}

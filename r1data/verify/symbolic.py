@@ -1,6 +1,7 @@
 """The symbolic tier as the rest of the library sees it: distinct pairs in, outcomes out, and no way to hang.
 
-One `algebra_server` for the whole process, started when first needed and kept warm; threads take turns.
+One `algebra_server` for the whole process, started when first needed and kept warm; threads take turns. Pairs of known
+outcome go first: a server that gets one wrong is not used.
 """
 
 import atexit
@@ -14,10 +15,18 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import IO
 
+from r1data.errors import CheckFailed
 from r1data.verify.algebra import Outcome
 
 LONGEST = 2_000
 IN_FLIGHT = 64
+# (gold, answer): an identity, rounding that math-verify does, and no number at all
+CANARIES: "dict[Pair, Outcome]" = {
+    ("x+1", "1+x"): "equal",
+    (r"\frac{1}{2^{98}}", r"\frac{1}{2^{99}}"): "different",
+    (r"2\sqrt{2}", r"\sqrt{8}"): "equal",
+    ("5", "x"): "different",
+}
 _LOCK = threading.Lock()
 _running: "subprocess.Popen[str] | None" = None
 
@@ -70,9 +79,21 @@ def _server() -> tuple[IO[str], IO[str]]:
         _running = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert _running.stdout is not None, "asked for"
         _running.stdout.readline()  # imported and warm
+        _check_canaries()
     assert _running.stdin is not None, "asked for"
     assert _running.stdout is not None, "asked for"
     return _running.stdin, _running.stdout
+
+
+def _check_canaries() -> None:
+    outcomes: dict[Pair, Outcome] = {}
+    _ask(list(CANARIES), outcomes)
+    if outcomes != CANARIES:
+        stop()
+        raise CheckFailed(
+            f"symbolic verifier: {outcomes} where {CANARIES} is known",
+            "math-verify or sympy behave differently here: install the versions of constraints.txt",
+        )
 
 
 @atexit.register

@@ -86,6 +86,15 @@ def test_a_server_that_dies_is_replaced() -> None:
     assert symbolic_comparisons([("x+2", "2+x")]) == {("x+2", "2+x"): "equal"}
 
 
+def test_a_server_that_fails_a_canary_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    symbolic.stop()
+    monkeypatch.setattr(symbolic, "CANARIES", {("x+1", "1+x"): "different"})
+    with pytest.raises(CheckFailed, match="symbolic verifier"):
+        symbolic_comparisons([("x+1", "1+x")])
+    monkeypatch.undo()
+    assert symbolic_comparisons([("x+1", "1+x")]) == {("x+1", "1+x"): "equal"}
+
+
 def test_unknown_units_are_undecided_and_not_sent() -> None:
     found = judged([("<answer>7 apples</answer>", "stop", "7 oranges")])
     assert (found[0].verdict, found[0].reason) == ("undecided", "units")
