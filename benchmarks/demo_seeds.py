@@ -1,6 +1,6 @@
 """The demo's claims, once a seed: real vLLM and DeepSpeed, minutes a seed on two cores; what is done is not rerun.
 
-python benchmarks/demo_seeds.py 0 1 2        prints claim x seed as Markdown (docs/claims.md)
+python -m benchmarks.demo_seeds 0 1 2        prints claim x seed as Markdown (docs/claims.md)
 """
 
 import re

@@ -1,7 +1,7 @@
 """Maths verdicts a core-second, ours against math-verify alone, and both against known labels, in one run.
 
-python benchmarks/maths.py      three sets: labelled GSM8K solutions (from ../shared/data, else left out), a mix with 16
-                                samples a problem as they come, and the project's own hard pairs
+python -m benchmarks.maths      three sets: labelled GSM8K solutions (from ../shared/data, else left out), a mix with 16
+                               samples a problem as they come, and the project's own hard pairs
 CPU time of this process and all workers counts; starting and warming them is told apart.
 """
 
