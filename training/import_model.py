@@ -6,9 +6,10 @@ python -m training.import_model --recipe qwen-7b --node base --lake s3://bucket/
 import sys
 from pathlib import Path
 
+from r1data.model_folder import checked_model
 from r1data.stages.training import ImportParams
 from training.checkpoint import commit_files, put_file
-from training.job import Job, checked_model, run
+from training.job import Job, run
 
 
 def train(job: Job) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 from types import FrameType
 
 from r1data.endpoint import Endpoint
-from r1data.errors import ModelError, R1Error, RecipeError, StageFailed
+from r1data.errors import R1Error, RecipeError, StageFailed
 from r1data.manifest import Manifest
+from r1data.model_folder import checked_model
 from r1data.params import Params
 from r1data.pins import pinned
 from r1data.recipe import load_recipe
@@ -23,8 +24,6 @@ from r1data.refs import resolve
 from r1data.stages import node_named
 from r1data.step import Node
 from r1data.storage import Lake
-
-NEEDED = ("config.json", "tokenizer.json")
 
 
 @dataclass(frozen=True)
@@ -53,16 +52,6 @@ class Job:
 
 class Stopped(BaseException):
     """SIGTERM came."""
-
-
-def checked_model(folder: Path, remedy: str = "it needs config.json, tokenizer.json and *.safetensors") -> Path:
-    """The folder, if it holds what a model folder must; else `ModelError` with the file that is missing."""
-    missing = [name for name in NEEDED if not (folder / name).is_file()]
-    if not list(folder.glob("*.safetensors")):
-        missing.append("*.safetensors")
-    if missing:
-        raise ModelError(f"{folder} is no model folder: no {', '.join(missing)}", remedy)
-    return folder
 
 
 def run(train: Callable[[Job], None], kind: type[Params]) -> int:

@@ -5,6 +5,7 @@ without an error. `repack_tied_head` mends that; on GPUs it does nothing.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
@@ -14,6 +15,8 @@ from vllm.distributed.weight_transfer.base import (
     WeightTransferUpdateInfo,
 )
 from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
+
+from r1data.model_folder import weight_files
 
 
 def repack_tied_head(model: Any) -> int:
@@ -41,7 +44,7 @@ class SharedFileInit(WeightTransferInitInfo):  # type: ignore[misc]
 
 @dataclass
 class SharedFileUpdate(WeightTransferUpdateInfo):  # type: ignore[misc]
-    """The safetensors file to read."""
+    """The safetensors file, or the folder with several."""
 
     path: str = ""
 
@@ -63,8 +66,9 @@ class SharedFileEngine(WeightTransferEngine[SharedFileInit, SharedFileUpdate]): 
         initialize_layerwise_reload(self.model)
 
     def receive_weights(self, update_info: SharedFileUpdate) -> None:
-        """Read and load the file."""
-        self.model.load_weights(iter(load_file(update_info.path).items()))
+        """Read and load them, file by file."""
+        files = weight_files(Path(update_info.path))
+        self.model.load_weights(pair for file in files for pair in load_file(file).items())
 
     def finish_weight_update(self) -> None:
         """Finish every layer, then the tied head that vLLM forgets."""

@@ -19,9 +19,9 @@ from r1data.errors import ModelError
 from r1data.generate.server import SERVED_NAME, Engine, Server, start_server
 from r1data.generate.weights import prompt_logprobs, update_weights
 from r1data.manifest import Manifest
+from r1data.model_folder import checked_model
 from r1data.storage import Lake
 
-NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
 TOLERANCE = 1e-3
 _VOLATILE = ("torch_dtype", "dtype", "transformers_version", "_name_or_path")
 
@@ -86,7 +86,7 @@ class Fleet:
             self._probe(warm, model)
         elif warm.holds != model.digest:
             warm.holds = ""
-            update_weights(warm.server.url, folder / "model.safetensors", model.digest[:16])
+            update_weights(warm.server.url, folder, model.digest[:16])
             self._probe(warm, model)
             warm.holds = model.digest
         return warm
@@ -106,11 +106,8 @@ class Fleet:
 
 def architecture_of(folder: Path) -> str:
     """The digest of what a server must be started anew for; `ModelError` if the folder is no model."""
-    missing = [name for name in NEEDED if not (folder / name).is_file()]
-    if missing:
-        raise ModelError(f"{folder} is no model folder: no {', '.join(missing)}", f"it needs {', '.join(NEEDED)}")
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((checked_model(folder) / "config.json").read_text(encoding="utf-8"))
     except json.JSONDecodeError as e:
         raise ModelError(f"{folder}/config.json is not JSON: {e}", "restore the file") from e
     return digest_json({k: v for k, v in config.items() if k not in _VOLATILE})[:12]

@@ -11,7 +11,10 @@ DEADLINE_S = 120.0
 
 
 def update_weights(url: str, weights: Path, version: str) -> None:
-    """Load a safetensors file that the server can see: pause, start, update, finish, drop the prefix cache, resume."""
+    """Load safetensors (a file, or all in a folder) that the server can see.
+
+    Pause, start, update, finish, drop the prefix cache, resume.
+    """
     with httpx.Client(timeout=DEADLINE_S) as client:
         _control(client, url, "/init_weight_transfer_engine", {"init_info": {}})
         _control(client, url, "/pause", None, {"mode": "keep"})

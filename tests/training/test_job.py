@@ -4,15 +4,14 @@ import os
 import subprocess
 import sys
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from r1data.errors import ModelError, RecipeError, StageFailed
+from r1data.errors import RecipeError, StageFailed
 from r1data.refs import move_ref
 from r1data.training_params import PretrainParams, SftParams
-from training.job import checked_model, open_job
+from training.job import open_job
 
 
 def arguments(workshop: Any, **changes: Any) -> Namespace:
@@ -41,12 +40,6 @@ def test_another_key_is_refused(workshop: Any, corpus: Any) -> None:
 def test_node_of_another_program_is_refused(workshop: Any) -> None:
     with pytest.raises(RecipeError, match=r"base: a node of step pretrain(.|\n)*python -m training.pretrain"):
         open_job(arguments(workshop), SftParams)
-
-
-def test_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ModelError, match=rf"{tmp_path} is no model folder: no tokenizer.json, \*.safetensors"):
-        checked_model(tmp_path)
 
 
 def run_main(workshop: Any, *options: str) -> "subprocess.CompletedProcess[str]":
