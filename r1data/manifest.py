@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import ValidationError
 
-from r1data.digest import digest_bytes, digest_json
+from r1data.digest import digest_json
 from r1data.errors import CorruptShard, LakeError, MissingManifest
 from r1data.params import Params
 from r1data.storage import Lake
@@ -115,5 +115,5 @@ def read_rows(lake: Lake, manifest: Manifest, columns: list[str] | None = None) 
 def corrupt_files(lake: Lake, manifest: Manifest) -> Iterator[str]:
     """Names of shards or files that are missing or differ from their SHA-256."""
     for entry in manifest.entries:
-        if not lake.exists(entry.path) or digest_bytes(lake.read(entry.path)) != entry.sha256:
+        if not lake.exists(entry.path) or lake.sha256(entry.path) != entry.sha256:
             yield entry.path

@@ -3,7 +3,6 @@
 The digest covers weights, config and tokenizer; metrics and rollouts lie beside them and do not enter.
 """
 
-import io
 import shutil
 import time
 from collections.abc import Mapping
@@ -11,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from transformers.utils import logging
 
-from r1data.digest import digest_bytes, row_id
+from r1data.digest import row_id
 from r1data.lineage import commit
 from r1data.manifest import FileEntry, Manifest, checkpoint_digest
 from r1data.runner import parents
@@ -45,7 +43,7 @@ def commit_checkpoint(
     tables = {"metrics.parquet": metrics_table(job.node.name, trainer.metrics)}
     if rollouts is not None:
         tables["rollouts.parquet"] = rollouts
-    files += [put_file(job, name, _parquet(table)) for name, table in tables.items()]
+    files += [put_table(job, name, table) for name, table in tables.items()]
     commit_files(
         job,
         files,
@@ -98,14 +96,21 @@ def _export(job: Job, module: Any, weights: dict[str, torch.Tensor], tokenizer: 
     logging.disable_progress_bar()
     module.save_pretrained(str(folder), state_dict=weights)
     tokenizer.save_pretrained(str(folder))
-    return [put_file(job, p.name, p.read_bytes()) for p in sorted(folder.iterdir()) if p.is_file()]
+    return [put_file(job, p) for p in sorted(folder.iterdir()) if p.is_file()]
 
 
-def put_file(job: Job, name: str, data: bytes) -> FileEntry:
-    """Write one file of a checkpoint into the lake."""
+def put_file(job: Job, source: Path) -> FileEntry:
+    """Store one file of a checkpoint in the lake, under its own name."""
+    path = f"{job.folder}/{source.name}"
+    size, sha256 = job.lake.put(source, path)
+    return FileEntry(path=path, bytes=size, sha256=sha256)
+
+
+def put_table(job: Job, name: str, table: pa.Table) -> FileEntry:
+    """Store a table beside the checkpoint's files."""
     path = f"{job.folder}/{name}"
-    job.lake.write(path, data)
-    return FileEntry(path=path, bytes=len(data), sha256=digest_bytes(data))
+    size, sha256 = job.lake.write_table(path, table)
+    return FileEntry(path=path, bytes=size, sha256=sha256)
 
 
 def commit_files(
@@ -136,9 +141,3 @@ def commit_files(
             started=started,
         ),
     )
-
-
-def _parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()

@@ -19,7 +19,7 @@ def train(job: Job) -> None:
     folder = Path(params.path)
     checked_model(folder, f"set [{job.node.name}] path in the recipe")
     paths = sorted(p for p in folder.iterdir() if p.is_file())
-    files = [put_file(job, p.name, p.read_bytes()) for p in paths]
+    files = [put_file(job, p) for p in paths]
     commit_files(job, files, identity=tuple(p.name for p in paths))
 
 

@@ -1,11 +1,14 @@
 """The lake: whole objects or none, typed errors with the object's name."""
 
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from r1data.digest import digest_bytes
 from r1data.errors import CorruptShard, LakeError, StorageError
 from r1data.storage import Lake
 
@@ -21,6 +24,34 @@ def test_round_trip(lake: Lake) -> None:
     lake.write("d/one.bin", b"data")
     assert lake.read("d/one.bin") == b"data"
     assert lake.names("d") == ["d/one.bin"]
+
+
+def test_a_large_file_goes_through_in_pieces(lake: Lake, tmp_path: Path) -> None:
+    source = tmp_path / "weights"
+    with source.open("wb") as f:
+        f.truncate(200 << 20)
+    code = (
+        "import resource, sys; from pathlib import Path; from r1data.storage import Lake;"
+        f"lake = Lake.open({lake.url!r}); before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
+        f"size, sha256 = lake.put(Path({str(source)!r}), 'm/weights'); assert lake.sha256('m/weights') == sha256;"
+        "print(size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert int(told[0]) == 200 << 20
+    assert int(told[1]) < 64 << 10, "KiB beyond what the imports took"
+    assert lake.names("m") == ["m/weights"]
+
+
+def test_put_is_what_write_would_be(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"abc")
+    size, sha256 = lake.put(tmp_path / "f", "d/f")
+    lake.write("d/g", b"abc")
+    assert (size, sha256) == (3, digest_bytes(b"abc"))
+    assert lake.read("d/f") == lake.read("d/g")
+    remote = Lake.open("memory://put")
+    assert remote.put(tmp_path / "f", "f") == (size, sha256)
+    assert remote.read("f") == b"abc"
+    assert remote.local_copy(["f"], tmp_path / "copy").joinpath("f").read_bytes() == b"abc"
 
 
 def test_missing_object_is_named(lake: Lake) -> None:
