@@ -154,7 +154,6 @@ def warm_up() -> None:
     re.compile("(a|b)+c?")
     json.loads(json.dumps({"a": [1.5, None]}))
     types.ModuleType("x")
-    random.seed(0)
 
 
 def main() -> None:
