@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from r1data.errors import R1Error
+from r1data.errors import CheckFailed, R1Error
+from r1data.sandbox.jail import best_isolation, isolations
 from r1data.settings import Settings
 from r1data.storage import Lake, storage_errors
 
@@ -56,6 +57,7 @@ def findings(settings: Settings) -> Iterator[Line]:
     yield Line(bool(compiler), "C++ compiler", compiler or "DeepSpeed builds an operator: install g++")
     browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     yield Line(bool(browser), "Chromium", browser or "only browser tests need it: install chromium", needed=False)
+    yield _sandbox(settings)
     yield from _lake(settings)
     yield _disk("scratch", settings.scratch)
 
@@ -75,6 +77,17 @@ def _sqlalchemy() -> Line:
     if found.ok and numbers and (int(numbers[1]), int(numbers[2])) >= (2, 1):
         return Line(False, "sqlalchemy", f"{found.told} stops Prefect's scheduler: install sqlalchemy<2.1")
     return found
+
+
+def _sandbox(settings: Settings) -> Line:
+    """The isolation that model-written code would run in; only recipes with programming problems need one."""
+    try:
+        given = best_isolation(settings.sandbox == "none")
+    except CheckFailed as e:
+        return Line(False, "sandbox", str(e), needed=False)
+    missing = "; ".join(f"no {k} isolation ({why})" for k, why in isolations().items() if why and k != given)
+    walls = {"full": "bubblewrap, namespaces, seccomp", "landlock": "landlock, seccomp", "none": "limits, seccomp"}
+    return Line(given != "none", "sandbox", walls[given] + (f"; {missing}" if missing else ""), needed=False)
 
 
 def _lake(settings: Settings) -> Iterator[Line]:

@@ -23,14 +23,14 @@ class SourceParams(Params):
     """Problems from `reasoning-gym` (task + options) or from a JSONL or Parquet URL with a column mapping."""
 
     name: str
-    kind: Literal["math", "general"] = "math"
+    kind: Literal["math", "code", "choice", "logic", "general"] = Field(default="math", description="who verifies it")
     split: Literal["train", "eval", "benchmark"] = "train"
     task: str | None = Field(default=None, description="a reasoning-gym task, e.g. chain_sum")
     options: dict[str, int | float | str | bool] = {}
     size: int = 0
     seed: int = 0
     url: str | None = Field(default=None, description="JSONL or Parquet: local path, s3:// or https://")
-    columns: dict[str, str] = Field(default={}, description="our column = theirs, for question and answer")
+    columns: dict[str, str] = Field(default={}, description="our column = theirs: question, answer, options, tests ...")
     answer_after: str | None = Field(default=None, description="the gold answer follows this mark, as #### in GSM8K")
     limit: int | None = None
     wording: dict[str, str] = Field(default={}, description="question by language, from the task's {a} {op} {b}")

@@ -132,12 +132,9 @@ class LocalServices:
         """The table's expectations, if it has any."""
         assert node.step.output is not None, f"{node.name}: only datasets are checked"
         if node.step.output.name == "problems":
-            golds = [
-                a for k, a in zip(table["kind"].to_pylist(), table["answer"].to_pylist(), strict=True) if k == "math"
-            ]
-            failing = gold_failures(golds)
+            failing = gold_failures(zip(table["kind"].to_pylist(), table["answer"].to_pylist(), strict=True))
             if failing:
-                told = f"{len(failing)} gold answers do not verify against themselves, e.g. {failing[:3]}"
+                told = f"{len(failing)} gold answers do not verify against themselves, e.g. " + "; ".join(failing[:3])
                 self._told_by(node)(told)
         with self._checking:  # Great Expectations keeps one context for the whole process
             return validate(node.step.output.name, table)
@@ -164,8 +161,8 @@ class Session:
 
     def __enter__(self) -> "Session":
         """Read the recipe, open the lake, check the verifier on its canaries; servers start when first needed."""
-        check_canaries()
         self.recipe = pinned(load_recipe(self.recipe_name))
+        check_canaries({source.kind for source in self.recipe.sources})
         self.lake = Lake.open(self.settings.lake)
         self.nodes = {n.name: n for n in graph(self.recipe)}
         slots = threading.Semaphore(self.recipe.cluster.parallel)

@@ -10,17 +10,21 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the lake is, where scratch files go, which interpreter runs the GPU side."""
+    """Where the lake is, where scratch files go, which interpreter runs the GPU side.
+
+    `sandbox` is `none` where model-written code may run with limits only, since the machine gives no isolation.
+    """
 
     lake: str
     scratch: Path
     python: str
     engine: Literal["vllm", "fake"]
     teacher_key: str | None = field(default=None, repr=False)
+    sandbox: Literal["safe", "none"] = "safe"
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, lake: str | None = None) -> "Settings":
-        """From R1_LAKE, R1_SCRATCH, R1_PYTHON, R1_ENGINE ('vllm' or 'fake') and R1_TEACHER_KEY; `lake` wins."""
+        """From R1_LAKE, R1_SCRATCH, R1_PYTHON, R1_ENGINE, R1_TEACHER_KEY and R1_SANDBOX; `lake` wins."""
         env = os.environ if environ is None else environ
         return cls(
             lake=lake or env.get("R1_LAKE", "./lake"),
@@ -28,4 +32,5 @@ class Settings:
             python=env.get("R1_PYTHON", sys.executable),
             engine="fake" if env.get("R1_ENGINE") == "fake" else "vllm",
             teacher_key=env.get("R1_TEACHER_KEY"),
+            sandbox="none" if env.get("R1_SANDBOX") == "none" else "safe",
         )

@@ -81,6 +81,9 @@ class RewardParams(Params):
     format_ok: float = 0.2
     format_bad: float = 0.0
     language_weight: float = 0.0
+    speed_weight: float = Field(
+        default=0.0, description="of a right program: x CPU time of the reference solution / its own, at most 1"
+    )
     helpful_weight: float = 0.0
     safe_weight: float = 0.0
 

@@ -30,10 +30,12 @@ CANDIDATES = TableSchema(
     volatile=frozenset({"latency_ms"}),
 )
 
-# verdict: correct, wrong, undecided; reason is a code, empty only for a plain correct or wrong.
+# verdict: correct, wrong, undecided; reason is a code, empty only for a plain correct or wrong. Of programs: whether
+# they parse, a linter accepts them, they ran to their end; the share of tests passed (of puzzles: the scorer's partial
+# credit); CPU time of the reference solution over their own. Null where it does not apply or was not found out.
 VERDICTS = TableSchema(
     name="verdicts",
-    version=1,
+    version=2,
     key="candidate_id",
     schema=pa.schema(
         [
@@ -43,11 +45,16 @@ VERDICTS = TableSchema(
             text("reason"),
             text("answer", null=True),
             text("tier"),
+            flag("parses", null=True),
+            flag("lints", null=True),
+            flag("runs", null=True),
+            number("share", null=True),
+            number("speed", null=True),
             text("verifier"),
             number("milliseconds"),
         ]
     ),
-    volatile=frozenset({"milliseconds"}),
+    volatile=frozenset({"speed", "milliseconds"}),
 )
 
 # Shares are of language units over the chain of thought; null where there are too few units to say.

@@ -10,9 +10,10 @@ import torch
 from r1data.digest import row_id
 from r1data.errors import RecipeError
 from r1data.rewards.format import summary
+from r1data.rewards.kinds import VERIFIED
 from r1data.rewards.score import score_completion
 from r1data.training_params import GrpoParams
-from r1data.verify.verdicts import judged
+from r1data.verify.verdicts import Asked, judged
 from schemas import TABLES
 from training.job import Job
 from training.losses import advantages
@@ -28,7 +29,7 @@ class Prompts:
     def __init__(self, problems: pl.DataFrame, params: GrpoParams) -> None:
         self.params = params
         learn = problems.filter(pl.col("split") == "train").sort("problem_id").to_dicts()
-        self.math = [r for r in learn if r["kind"] == "math"]
+        self.verified = [r for r in learn if r["kind"] in VERIFIED]
         self.general = [r for r in learn if r["kind"] in MODEL_OF]
         self._orders: dict[tuple[bool, int], list[dict[str, Any]]] = {}
 
@@ -50,21 +51,21 @@ class Prompts:
 
     def probe_texts(self) -> list[str]:
         """Prompts whose log-probs go into the manifest."""
-        rows = (self.math or self.general)[:4]
+        rows = (self.verified or self.general)[:4]
         return [self.params.template.replace("{question}", r["question"]) for r in rows]
 
     def _turn(self, general: bool, step: int, count: int) -> list[dict[str, Any]]:
         """`count` problems: consecutive ones of the epochs' orders."""
-        rows = self.general if general else self.math
+        rows = self.general if general else self.verified
         if count and not rows:
-            kind = "general or safety" if general else "math"
+            kind = "general or safety" if general else " or ".join(VERIFIED)
             raise RecipeError(f"no training problems of kind {kind}", "add a source of that kind to the recipe")
         places = [divmod(position, len(rows)) for position in range(step * count, (step + 1) * count)]
         return [self._order(general, epoch)[place] for epoch, place in places]
 
     def _order(self, general: bool, epoch: int) -> list[dict[str, Any]]:
         if (general, epoch) not in self._orders:
-            rows = self.general if general else self.math
+            rows = self.general if general else self.verified
             ordered = sorted(rows, key=lambda r: row_id(self.params.seed, epoch, r["problem_id"]))
             self._orders[general, epoch] = ordered
         return self._orders[general, epoch]
@@ -87,8 +88,8 @@ class Grader:
 
     def graded(self, asks: list[Ask], samples: list[Sample]) -> list[Sample]:
         """The samples with reward, components and measures."""
-        rule = [s for s in samples if asks[s.ask].kind == "math"]
-        found = judged([(s.text, s.finish_reason, asks[s.ask].answer) for s in rule])
+        rule = [s for s in samples if asks[s.ask].kind in VERIFIED]
+        found = judged([Asked(s.text, s.finish_reason, asks[s.ask].answer, asks[s.ask].kind) for s in rule])
         for s, verdict in zip(rule, found, strict=True):
             scored = score_completion(s.text, s.finish_reason, verdict, asks[s.ask].language, self.reward)
             s.reward, s.components, s.verdict = scored.reward, scored.components, scored.verdict

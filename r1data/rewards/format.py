@@ -5,7 +5,9 @@ The final answer, in this order: one `<answer>`, the last `\boxed{}`, "answer is
 
 import re
 
-_FORMAT = re.compile(r"<think>[^<]+</think>[^<]*<answer>[^<]+</answer>", re.DOTALL)
+# anything but R1's tags and special tokens: `a < b` and `List<int>` are no tags
+_ANY = r"(?:[^<]|<(?!/?(?:think|answer|pad|s|unk|bos|eos)>|\|))"
+_FORMAT = re.compile(rf"<think>{_ANY}+</think>{_ANY}*<answer>{_ANY}+</answer>", re.DOTALL)
 _THOUGHT = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 _OPEN_THOUGHT = re.compile(r"<think>.*\Z", re.DOTALL)
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
@@ -14,6 +16,9 @@ _SAYS = re.compile(
     r"(?:answer\s+is\s*[:：]?|answer\s*[:：]|答案(?:是|为)?\s*[:：]?|^\s*A\s*[:：])\s*([^\n。]+?)\s*[.。]?\s*$",
     re.IGNORECASE | re.MULTILINE,
 )
+_WORDS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
+_HAN = re.compile(r"[\u4e00-\u9fff]")
+SHORT = 40
 _PLAIN = re.compile(r"[-+]?[\d.,/ ]*\d[%]?")
 
 
@@ -43,15 +48,24 @@ def answer_text(completion: str) -> tuple[str | None, str]:
         return None, "no_answer"
     if tagged:
         return (tagged[0], "answer_tag") if len(set(tagged)) == 1 else (None, "several_answers")
-    outside = _OPEN_THOUGHT.sub("", _THOUGHT.sub("", completion)).strip()
-    boxed = _last_boxed(outside)
+    return answer_in(_OPEN_THOUGHT.sub("", _THOUGHT.sub("", completion)).strip())
+
+
+def answer_in(text: str) -> tuple[str | None, str]:
+    """The final answer that a text without tags states, and how; None with `no_answer`."""
+    boxed = _last_boxed(text)
     if boxed is not None:
         return boxed, "boxed"
-    said = _SAYS.findall(outside)
+    said = _SAYS.findall(text)
     if said:
         return said[-1].strip(), "answer_is"
-    last = outside.splitlines()[-1].strip() if outside else ""
+    last = text.splitlines()[-1].strip() if text else ""
     return (last, "last_line") if _PLAIN.fullmatch(last) else (None, "no_answer")
+
+
+def is_prose(text: str) -> bool:
+    """Whether an answer is a whole explanation: more than twenty words, or forty Chinese characters."""
+    return len(text) > SHORT and (len(_WORDS.findall(text)) > 20 or len(_HAN.findall(text)) > 40)
 
 
 def _last_boxed(text: str) -> str | None:

@@ -37,6 +37,7 @@ _PREFIX = re.compile(r"(?:the (?:final )?answer is|答案(?:是|为)?|answer)\s*
 _ASSIGNED = re.compile(r"[a-zA-Z](?:\([a-zA-Z]\))?\s*=\s*(.+)", re.DOTALL)
 _BOXED = re.compile(r"\\boxed\s*\{(.*)\}", re.DOTALL)
 _DECIMAL = r"(?:\d+(?:\.\d*)?|\.\d+)"
+_SIMPLE = re.compile(r"[-+]?[0-9]{1,18}(?:\.[0-9]{1,18})?")
 _NUMBER = re.compile(rf"({_DECIMAL})(?:[eE]([-+]?\d{{1,3}})|\*10\^(?:\{{([-+]?\d{{1,3}})\}}|([-+]?\d{{1,3}})))?")
 _POWER = re.compile(r"10\^(?:\{([-+]?\d{1,3})\}|(\d{1,3}))")
 _RATIO = re.compile(r"([-+]?[^/]+)/([^/]+)")
@@ -61,6 +62,9 @@ class Answer:
 
 def normalised(text: str) -> str:
     """One spelling of an answer: width, box, dollar signs, LaTeX spacing and text, prefixes and final stop removed."""
+    text = text.strip()
+    if _SIMPLE.fullmatch(text):  # most answers are: nothing below would change them
+        return text
     text = unicodedata.normalize("NFKC", text).strip()
     for pattern, by in _REWRITES:
         text = pattern.sub(by, text)
@@ -73,6 +77,8 @@ def normalised(text: str) -> str:
 def read(text: str) -> Answer:
     """What an answer says, as far as exact arithmetic can read it."""
     spelled = normalised(text)
+    if _SIMPLE.fullmatch(spelled):
+        return Answer(spelled, Fraction(spelled))
     assigned = _ASSIGNED.fullmatch(spelled)
     bare = assigned[1].strip() if assigned else spelled
     sequence = _items(bare)

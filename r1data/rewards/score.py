@@ -7,7 +7,7 @@ answer, or a truncated one, is `wrong`: the policy failed to answer, the verifie
 import re
 from dataclasses import dataclass
 
-from r1data.rewards.format import answer_text, format_ok, thought
+from r1data.rewards.format import answer_in, answer_text, format_ok, is_prose, thought
 from r1data.rewards.language import language_consistency
 from r1data.rewards.maths import compare, unknown_units
 from r1data.training_params import RewardParams
@@ -19,6 +19,20 @@ _REFLECTION = re.compile(
 
 
 @dataclass(frozen=True)
+class ProgramFacts:
+    """A program beyond pass or fail: parses, lints, ran to its end, share of tests passed, and its speed.
+
+    Speed is the CPU time of the reference solution over its own; each is None where it was not found out.
+    """
+
+    parses: bool | None = None
+    lints: bool | None = None
+    runs: bool | None = None
+    share: float | None = None
+    speed: float | None = None
+
+
+@dataclass(frozen=True)
 class RuleVerdict:
     """correct, wrong or undecided, with a reason code, the answer as found, and the tier that decided."""
 
@@ -26,6 +40,7 @@ class RuleVerdict:
     reason: str
     answer: str | None
     tier: str
+    program: ProgramFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,10 @@ def rule_verdict(completion: str, finish_reason: str, gold: str | None) -> RuleV
     if answer is None:
         reason = "truncated" if finish_reason != "stop" else how
         return RuleVerdict("wrong", reason, None, "extraction")
+    if is_prose(answer) and not is_prose(gold):
+        answer, how = answer_in(answer)
+        if answer is None:
+            return RuleVerdict("wrong", how, None, "extraction")
     outcome = compare(answer, gold)
     if outcome == "unknown":
         if unknown_units(answer, gold):
@@ -77,6 +96,9 @@ def score_completion(
         "format": params.format_ok if well_formed else params.format_bad,
         "language": params.language_weight * (consistency or 0.0),
     }
+    if params.speed_weight and verdict.program:
+        fast = verdict.program.speed if verdict.verdict == "correct" else None
+        components["speed"] = params.speed_weight * min(1.0, fast or 0.0)
     decided = verdict.verdict != "undecided"
     return Scored(
         reward=sum(components.values()) if decided else None,

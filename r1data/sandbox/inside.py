@@ -85,6 +85,18 @@ class Zygote:
                 elif not self._take():
                     return
 
+    def prove(self) -> None:
+        """Have one child put up its walls; raises `OSError` where this machine refuses one."""
+        pid = walls.clone(self.namespaces)
+        if pid == 0:
+            try:
+                self.seccomp.put_on()
+            except OSError:
+                os._exit(job.BROKEN)
+            os._exit(0)
+        if os.waitpid(pid, 0)[1] != 0:
+            raise OSError("seccomp is refused")
+
     def _take(self) -> bool:
         message, descriptors, _, _ = socket.recv_fds(self.control, walls.MESSAGE, MOST_DESCRIPTORS)
         if not message:
@@ -165,9 +177,10 @@ def main() -> None:
     if setup["landlock"]:
         walls.landlock(*setup["landlock"])
     warm_up()
-    namespaces = setup["namespaces"]
+    zygote = Zygote(control, walls.Seccomp(bytes.fromhex(setup["seccomp"])), setup["namespaces"])
+    zygote.prove()
     sys.setrecursionlimit(job.RECURSION)
     gc.collect()
     gc.freeze()
     control.sendall(b'{"ready": true}')
-    Zygote(control, walls.Seccomp(bytes.fromhex(setup["seccomp"])), namespaces).serve()
+    zygote.serve()

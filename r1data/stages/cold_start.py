@@ -1,6 +1,7 @@
 """Cold start: sample zero, keep what is correct, readable, in one language; refine it, add a summary (B.3.2)."""
 
 from r1data.recipe import ColdStartParams, Recipe
+from r1data.rewards.kinds import VERIFIED
 from r1data.stages.sampling import GenerateParams, NoParams, examined, judged, sampled
 from r1data.step import Node
 from r1data.steps.examples import COLD_START
@@ -16,7 +17,7 @@ def nodes(recipe: Recipe) -> list[Node]:
     part = recipe.cold_start
     params = GenerateParams(
         split="train",
-        kinds=("math",),
+        kinds=VERIFIED,
         problems=part.problems,
         template=recipe.zero_template,
         sampling=part.sampling,

@@ -1,6 +1,7 @@
 """Evaluation of every checkpoint on the same held-out problems: pass@1, cons@k, format, language, length."""
 
 from r1data.recipe import Recipe
+from r1data.rewards.kinds import VERIFIED
 from r1data.sample.evaluation import EVALUATE, EvaluateParams
 from r1data.stages.sampling import GenerateParams, judged, sampled
 from r1data.step import Node
@@ -17,7 +18,7 @@ def _of(recipe: Recipe, checkpoint: str) -> list[Node]:
     prefix = f"eval/{checkpoint}"
     params = GenerateParams(
         split="eval",
-        kinds=("math",),
+        kinds=VERIFIED,
         problems=10**9,
         template=recipe.zero_template if checkpoint in RAW else recipe.chat_template,
         sampling=recipe.evaluation.sampling,

@@ -1,6 +1,7 @@
 """The second SFT set: rejection sampling from dev2, non-reasoning data, and their mixture (paper B.3.3)."""
 
 from r1data.recipe import Recipe
+from r1data.rewards.kinds import VERIFIED
 from r1data.stages.sampling import GenerateParams, NoParams, judged, sampled
 from r1data.step import Node
 from r1data.steps.examples import GENERAL, MIX, REASONING, GeneralParams
@@ -12,7 +13,7 @@ def nodes(recipe: Recipe) -> list[Node]:
     part = recipe.sft_mix
     params = GenerateParams(
         split="train",
-        kinds=("math",),
+        kinds=VERIFIED,
         problems=part.problems,
         template=recipe.chat_template,
         sampling=part.sampling,

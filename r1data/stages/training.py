@@ -7,7 +7,7 @@ from r1data.step import Node, Step
 
 PRETRAIN = Step("pretrain", "1", "train", None, module="training.pretrain")
 SFT = Step("sft", "1", "train", None, module="training.sft")
-GRPO = Step("grpo", "3", "train", None, module="training.grpo")
+GRPO = Step("grpo", "4", "train", None, module="training.grpo")
 REWARD_MODEL = Step("reward_model", "1", "train", None, module="training.reward_model")
 
 

@@ -69,4 +69,4 @@ def repetition(text: str) -> float:
     return 1 - len(Counter(grams)) / len(grams) if grams else 0.0
 
 
-MEASURE = Step("measure", "1", "map", TABLES["measures"], measures)
+MEASURE = Step("measure", "2", "map", TABLES["measures"], measures)

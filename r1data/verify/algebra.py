@@ -44,6 +44,8 @@ def outcome(gold: str, answer: str) -> Outcome:
         found = _parse(_spelled(answer, angles))
         if not found:
             return "unparseable_answer"
+        if _apart(wanted[0], found[0]):
+            return "different"
         if not verify(list(wanted), found, timeout_seconds=None, raise_on_error=True):
             return "different"
         return "equal" if _close(wanted[0], found[0]) else "different"
@@ -78,6 +80,19 @@ def _parse(text: str) -> list[Any]:
 
     found: list[Any] = parse(f"${text}$", parsing_timeout=None) or parse(text, parsing_timeout=None)
     return found
+
+
+def _apart(wanted: Any, found: Any) -> bool:
+    """Whether two expressions in the same variables differ in value somewhere: a hundred times cheaper than to ask."""
+    from sympy import Expr
+
+    if not (isinstance(wanted, Expr) and isinstance(found, Expr) and wanted.free_symbols == found.free_symbols):
+        return False
+    place = {symbol: (2 * i + 3) / 7 for i, symbol in enumerate(sorted(wanted.free_symbols, key=str))}
+    x, y = wanted.evalf(subs=place), found.evalf(subs=place)
+    if not (x.is_Float and y.is_Float):
+        return False
+    return bool(abs(x - y) > RELATIVE * max(abs(x), abs(y)))
 
 
 def _close(wanted: Any, found: Any) -> bool:

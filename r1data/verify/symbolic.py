@@ -96,6 +96,11 @@ def _check_canaries() -> None:
         )
 
 
+def server_pid() -> int | None:
+    """The process id of the server, where one runs: for those who watch its CPU time and memory."""
+    return _running.pid if _running is not None else None
+
+
 @atexit.register
 def stop() -> None:
     """End the server; the next comparison starts another."""

@@ -1,22 +1,38 @@
-"""The verdict step: one row a candidate, `correct | wrong | undecided` with reason and tier.
+"""The verdict step: one row a candidate, `correct | wrong | undecided` with reason and tier, by the problem's kind.
 
-Exact tiers in this process; what they cannot say goes, each distinct (gold, answer) once, to the symbolic worker.
+Maths: exact tiers in this process; what they cannot say goes, each distinct (gold, answer) once, to symbolic workers.
+Programs go to the sandbox, puzzles to their scorers. What no rule verifies is not asked for.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import polars as pl
 
 from r1data.params import Params
+from r1data.rewards.choice import choice_verdict
 from r1data.rewards.maths import normalised
-from r1data.rewards.score import RuleVerdict, rule_verdict
+from r1data.rewards.score import ProgramFacts, RuleVerdict, rule_verdict
 from r1data.step import Step
 from r1data.verify.algebra import Outcome
+from r1data.verify.logic import logic_verdict
+from r1data.verify.programs import judged_programs
 from r1data.verify.symbolic import symbolic_comparisons
 from schemas import TABLES
 
-VERIFIER = "rules-2+math-verify"
+VERIFIER = "rules-3+math-verify+sandbox+reasoning-gym"
+SAID = ("verdict", "reason", "answer", "tier")
+FACTS = {"parses": pl.Boolean, "lints": pl.Boolean, "runs": pl.Boolean, "share": pl.Float64, "speed": pl.Float64}
+
+
+class Asked(NamedTuple):
+    """A completion, how it ended, what its problem holds to be right, and the problem's kind."""
+
+    completion: str
+    finish_reason: str
+    gold: str | None
+    kind: str = "math"
 
 
 class VerifyParams(Params):
@@ -26,31 +42,47 @@ class VerifyParams(Params):
 
 
 def verdicts(*, params: VerifyParams, candidates: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:
-    """VERDICTS for CANDIDATES, gold answers from PROBLEMS."""
-    golds = dict(zip(problems["problem_id"], problems["answer"], strict=True))
+    """VERDICTS for CANDIDATES, gold answers and kinds from PROBLEMS."""
+    about = {p: (a, k) for p, a, k in problems.select("problem_id", "answer", "kind").iter_rows()}
     started = time.perf_counter()
-    asked = zip(candidates["problem_id"], candidates["completion"], candidates["finish_reason"], strict=True)
-    final = judged([(text, finish, golds.get(problem)) for problem, text, finish in asked], symbolic=params.symbolic)
-    each = (time.perf_counter() - started) * 1000 / max(1, len(final))
+    told = candidates.select("completion", "finish_reason", "problem_id").iter_rows()
+    found = judged([Asked(text, finish, *about.get(p, (None, "math"))) for text, finish, p in told], params.symbolic)
+    each = (time.perf_counter() - started) * 1000 / max(1, len(found))
+    facts = [v.program or ProgramFacts() for v in found]
     return candidates.select("candidate_id", "problem_id").with_columns(
-        verdict=pl.Series([v.verdict for v in final], dtype=pl.String),
-        reason=pl.Series([v.reason for v in final], dtype=pl.String),
-        answer=pl.Series([v.answer for v in final], dtype=pl.String),
-        tier=pl.Series([v.tier for v in final], dtype=pl.String),
+        *(pl.Series(c, [getattr(v, c) for v in found], dtype=pl.String) for c in SAID),
+        *(pl.Series(c, [getattr(f, c) for f in facts], dtype=kind) for c, kind in FACTS.items()),
         verifier=pl.lit(VERIFIER),
         milliseconds=pl.lit(each),
     )
 
 
-def judged(completions: Sequence[tuple[str, str, str | None]], *, symbolic: bool = True) -> list[RuleVerdict]:
-    """The verdict of every (completion, finish reason, gold answer): for rejection sampling and for RL alike.
+def judged(asked: Sequence[Asked], symbolic: bool = True) -> list[RuleVerdict]:
+    """The verdict of every completion, in order: for rejection sampling and for RL alike."""
+    found: list[RuleVerdict | None] = [None] * len(asked)
+    for kind in dict.fromkeys(a.kind for a in asked):
+        places = [i for i, a in enumerate(asked) if a.kind == kind]
+        for i, verdict in zip(places, _judge_of(kind, symbolic)([asked[i] for i in places]), strict=True):
+            found[i] = verdict
+    return [v for v in found if v is not None]
 
-    What the exact tiers leave open goes to the symbolic one, each distinct (gold, normalised answer) once.
-    """
-    found = [rule_verdict(*c) for c in completions]
+
+def _judge_of(kind: str, symbolic: bool) -> Callable[[Sequence[Asked]], list[RuleVerdict]]:
+    judges: dict[str, Callable[[Sequence[Asked]], list[RuleVerdict]]] = {
+        "math": lambda asked: judged_maths(asked, symbolic),
+        "code": lambda asked: judged_programs([a[:3] for a in asked]),
+        "choice": lambda asked: [choice_verdict(*a[:3]) for a in asked],
+        "logic": lambda asked: [logic_verdict(*a[:3]) for a in asked],
+    }
+    return judges.get(kind, lambda asked: [RuleVerdict("undecided", "no_rule", None, "none")] * len(asked))
+
+
+def judged_maths(asked: Sequence[Asked], symbolic: bool) -> list[RuleVerdict]:
+    """What the exact tiers leave open goes to the symbolic one, each distinct (gold, normalised answer) once."""
+    found = [rule_verdict(*a[:3]) for a in asked]
     open_pairs = [
-        (gold, normalised(v.answer)) if symbolic and v.reason == "needs_symbolic" and gold and v.answer else None
-        for (_, _, gold), v in zip(completions, found, strict=True)
+        (a.gold, normalised(v.answer)) if symbolic and v.reason == "needs_symbolic" and a.gold and v.answer else None
+        for a, v in zip(asked, found, strict=True)
     ]
     outcomes = symbolic_comparisons(p for p in open_pairs if p)
     return [_resolved(v, outcomes[p] if p else None) for v, p in zip(found, open_pairs, strict=True)]
@@ -65,4 +97,4 @@ def _resolved(verdict: RuleVerdict, outcome: Outcome | None) -> RuleVerdict:
     return RuleVerdict("undecided", outcome, verdict.answer, "symbolic")
 
 
-VERIFY = Step("verify", "3", "map", TABLES["verdicts"], verdicts)
+VERIFY = Step("verify", "4", "map", TABLES["verdicts"], verdicts)

@@ -39,7 +39,8 @@ SUM = TestSet(stdio=(("1 2\n", "3\n"), ("5 5\n", "10\n")))
 )
 def test_status_and_share(program: str, tests: TestSet, status: str, share: float, sandbox: Sandbox) -> None:
     (report,) = sandbox.run([(program, tests)])
-    assert (report.status, report.share) == (status, pytest.approx(share)), report
+    assert report.status == status, report
+    assert report.share == pytest.approx(share)
 
 
 def test_assertions_are_counted_and_a_helper_of_the_tests_cannot_be_replaced(sandbox: Sandbox) -> None:

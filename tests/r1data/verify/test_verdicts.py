@@ -10,11 +10,11 @@ import pytest
 from r1data.errors import CheckFailed
 from r1data.verify import canaries, symbolic
 from r1data.verify.symbolic import symbolic_comparisons
-from r1data.verify.verdicts import VerifyParams, judged, verdicts
+from r1data.verify.verdicts import Asked, VerifyParams, judged, verdicts
 from tests.r1data.verify.pairs import pairs
 
 SOLUTIONS = Path(__file__).resolve().parents[4] / "shared" / "data" / "gsm8k_model_solutions.jsonl"
-PROBLEMS = pl.DataFrame({"problem_id": ["p", "q", "r"], "answer": ["68", "x+1", None]})
+PROBLEMS = pl.DataFrame({"problem_id": ["p", "q", "r"], "answer": ["68", "x+1", None], "kind": ["math"] * 3})
 
 
 def row_of(problem: str, completion: str, finish: str = "stop") -> dict[str, str]:
@@ -96,7 +96,7 @@ def test_a_server_that_fails_a_canary_is_not_used(monkeypatch: pytest.MonkeyPatc
 
 
 def test_unknown_units_are_undecided_and_not_sent() -> None:
-    found = judged([("<answer>7 apples</answer>", "stop", "7 oranges")])
+    found = judged([Asked("<answer>7 apples</answer>", "stop", "7 oranges")])
     assert (found[0].verdict, found[0].reason) == ("undecided", "units")
 
 
@@ -105,13 +105,13 @@ def test_canaries_pass() -> None:
 
 
 def test_broken_canary_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(canaries, "CANARIES", (("<answer>1</answer>", "stop", "2", "correct"),))
+    monkeypatch.setattr(canaries, "CANARIES", ((Asked("<answer>1</answer>", "stop", "2"), "correct"),))
     with pytest.raises(CheckFailed, match="came out wrong"):
         canaries.check_canaries()
 
 
 def test_gold_health() -> None:
-    assert canaries.gold_failures(["68", "1/2", ""]) == [""]
+    assert canaries.gold_failures([("math", "68"), ("math", "1/2"), ("math", ""), ("general", None)]) == ["''"]
 
 
 def test_pairs_of_all_kinds() -> None:
@@ -119,7 +119,7 @@ def test_pairs_of_all_kinds() -> None:
     known = pairs()
     assert len(known) >= 300
     assert len({(gold, answer) for _, gold, answer, _ in known}) == len(known)
-    found = judged([(f"<answer>{answer}</answer>", "stop", gold) for _, gold, answer, _ in known])
+    found = judged([Asked(f"<answer>{answer}</answer>", "stop", gold) for _, gold, answer, _ in known])
     expected = ["correct" if same else "wrong" for *_, same in known]
     differing = [(*p, v.verdict) for p, v, e in zip(known, found, expected, strict=True) if v.verdict != e]
     assert differing == []
@@ -130,7 +130,7 @@ def test_labelled_solutions_of_real_models() -> None:
     rows = [json.loads(line) for line in SOLUTIONS.read_text(encoding="utf-8").splitlines()]
     models = [k for k in rows[0] if k not in ("question", "ground_truth")]
     golds = [r["ground_truth"].rpartition("A:")[2].strip() for r in rows]
-    found = judged([(r[m]["solution"], "stop", gold) for r, gold in zip(rows, golds, strict=True) for m in models])
+    found = judged([Asked(r[m]["solution"], "stop", gold) for r, gold in zip(rows, golds, strict=True) for m in models])
     labels = [r[m]["is_correct"] for r in rows for m in models]
     assert len(labels) == 3600
     assert [v.verdict == "correct" for v in found] == labels
