@@ -132,16 +132,24 @@ def best_isolation(unsafe: bool = False) -> Isolation:
 
 def _command(isolation: Isolation, control: int) -> list[str]:
     python = [_executable(), "-S", "-s", "-c", _START]
-    ours = Path(__file__).parent.parent
     if isolation != "full":
-        return [*python, str(ours), str(control)]
+        return [*python, str(Path(__file__).parent.parent), str(control)]
+    return [*_bubble(), *python, _INSIDE, str(control)]
+
+
+def fresh_interpreter(isolation: Isolation, program: str) -> list[str]:
+    """The command that runs one program in an interpreter of its own behind the outer wall: what a warm one saves."""
+    return [*(_bubble() if isolation == "full" else ()), _executable(), "-S", "-s", "-c", program]
+
+
+def _bubble() -> list[str]:
+    """bubblewrap with everything unshared and nothing writable in it."""
     binds = [a for path in _readable(outside=False) for a in ("--ro-bind", path, path)]
     links = [a for name in ("lib", "lib64") for a in _like_host(name)]
     devices = [a for device in _DEVICES for a in ("--dev-bind", device, device)]
     return [
         *(_bubblewrap(), "--unshare-all", "--new-session", "--cap-drop", "ALL", *binds, *links, *devices),
-        *("--ro-bind", str(ours / "sandbox"), f"{_INSIDE}/sandbox", "--chdir", "/", "--remount-ro", "/"),
-        *(*python, _INSIDE, str(control)),
+        *("--ro-bind", str(Path(__file__).parent), f"{_INSIDE}/sandbox", "--chdir", "/", "--remount-ro", "/"),
     ]
 
 

@@ -92,6 +92,20 @@ def test_threads_share_a_sandbox(sandbox: Sandbox) -> None:
     assert found == [[True, False, False, False]] * 4
 
 
+def test_many_jobs_leave_no_descriptor_and_no_process(sandbox: Sandbox) -> None:
+    def left() -> tuple[int, list[str]]:
+        me = os.getpid()
+        return len(list(Path("/proc/self/fd").iterdir())), Path(f"/proc/{me}/task/{me}/children").read_text().split()
+
+    programs = [("print(3)", SUM), ("while True: pass", SUM.model_copy(update={"cpu_seconds": 1})), ("1 / 0", SUM)]
+    sandbox.run(programs)
+    before = left()
+    for _ in range(3):
+        sandbox.run([("print(3)", SUM)] * 50)
+    sandbox.run(programs)
+    assert left() == before
+
+
 def test_a_run_is_repeatable(sandbox: Sandbox) -> None:
     def output() -> str:
         zygote = Zygote(sandbox.isolation)
