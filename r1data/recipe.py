@@ -23,7 +23,9 @@ class SourceParams(Params):
     """Problems from `reasoning-gym` (task + options) or from a JSONL or Parquet URL with a column mapping."""
 
     name: str
-    kind: Literal["math", "code", "choice", "logic", "general"] = Field(default="math", description="who verifies it")
+    kind: Literal["math", "code", "choice", "logic", "judged", "general"] = Field(
+        default="math", description="who verifies it"
+    )
     split: Literal["train", "eval", "benchmark"] = "train"
     task: str | None = Field(default=None, description="a reasoning-gym task, e.g. chain_sum")
     options: dict[str, int | float | str | bool] = {}
@@ -68,17 +70,38 @@ class GateParams(Params):
     keep_per_problem: int = 2
 
 
-class TeacherParams(Params):
+class ServedParams(Params):
+    """A model behind an OpenAI-compatible endpoint; where it is served is outside every cache key."""
+
+    url: str = Field(description="base URL without /v1")
+    model: str
+    chat: bool = Field(default=True, description="false: the prompt goes to /v1/completions as it is")
+    temperature: float = 0.6
+
+
+class TeacherParams(ServedParams):
     """An OpenAI-compatible chat endpoint that rewrites chains of thought (its key: R1_TEACHER_KEY).
 
     Without one the demo's stated rule does it, which knows nothing but the demo's sums.
     """
 
-    url: str = Field(description="base URL without /v1; outside the cache key")
-    model: str
     template: str = Field(default="refine", description="the prompt, with {question} and {thought}")
-    temperature: float = 0.6
     max_tokens: int = 4096
+
+
+class JudgeParams(ServedParams):
+    """An OpenAI-compatible chat endpoint that judges answers and pairs (its key: R1_TEACHER_KEY).
+
+    With one, preferences are its votes in both orders, and problems of kind `judged` are verified against their
+    reference. Without one, preferences follow the demo's stated rule, and `judged` problems stay undecided.
+    """
+
+    answer_template: str = Field(default="judge_answer", description="with {question}, {reference} and {answer}")
+    pair_template: str = Field(default="judge_pair", description="with {question}, {a} and {b}")
+    max_tokens: int = 2048
+    answer_votes: int = Field(default=1, ge=1)
+    pair_votes: int = Field(default=4, ge=2, multiple_of=2, description="half of them in each order")
+    budget: int | None = Field(default=None, description="most answers judged per dataset; the others stay undecided")
 
 
 class ColdStartParams(Params):
@@ -106,7 +129,7 @@ class PreferenceParams(Params):
     """Responses of dev3 judged in pairs (helpful) and labelled (safe) (paper 3.1, B.2)."""
 
     sampling: SamplingParams
-    least_margin: int = 1
+    least_margin: float = Field(default=1, description="points between the two; a judge must go above it")
     max_pairs: int = 400
 
 
@@ -151,6 +174,7 @@ class Recipe(Params):
     base: ModelSource
     student: ModelSource
     zero: GrpoParams
+    judge: JudgeParams | None = None
     cold_start: ColdStartParams
     dev1: SftParams
     dev2: GrpoParams
@@ -217,6 +241,11 @@ def _with_templates(data: dict[str, object], path: Path) -> dict[str, object]:
     if isinstance(part, dict) and isinstance(part.get("teacher"), dict):
         name = part["teacher"].get("template", TeacherParams.model_fields["template"].default)
         out["cold_start"] = {**part, "teacher": {**part["teacher"], "template": template_text(str(name), path.parent)}}
+    judge = data.get("judge")
+    if isinstance(judge, dict):
+        fields = ("answer_template", "pair_template")
+        names = {f: str(judge.get(f, JudgeParams.model_fields[f].default)) for f in fields}
+        out["judge"] = {**judge, **{f: template_text(name, path.parent) for f, name in names.items()}}
     for default in ("zero_template", "chat_template"):
         name = data.get(default, Recipe.model_fields[default].default)
         out[default] = template_text(str(name), path.parent)
@@ -256,7 +285,17 @@ def _faults(error: ValidationError) -> list[str]:
 
 def _known_keys() -> list[str]:
     models = (
-        *(SourceParams, ModelSource, SamplingParams, GateParams, TeacherParams, ColdStartParams, MixParams, Recipe),
+        *(
+            SourceParams,
+            ModelSource,
+            SamplingParams,
+            GateParams,
+            TeacherParams,
+            JudgeParams,
+            ColdStartParams,
+            MixParams,
+            Recipe,
+        ),
         *(PreferenceParams, EvaluationParams, ClusterParams, GrpoParams, OptimizerParams, PretrainParams),
         *(RewardModelParams, SftParams),
     )

@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from r1data.checks.expectations import validate
 from r1data.digest import digest_json, row_id
-from r1data.endpoint import Endpoint
 from r1data.errors import RecipeError
 from r1data.generate.fleet import Fleet
 from r1data.generate.pool import generate
@@ -27,28 +26,16 @@ from r1data.pins import pinned
 from r1data.recipe import Recipe, load_recipe, recipe_path
 from r1data.review import read_review, record_review, require_review
 from r1data.runner import Runner, frame_of
+from r1data.served import served_answers
 from r1data.settings import Settings
 from r1data.stages import STAGES, graph, needs_of_nodes, needs_of_stages
 from r1data.stages.sampling import GenerateParams
 from r1data.step import Node
-from r1data.steps.refine import RefineParams, refinements
 from r1data.storage import Lake
 from r1data.verify.canaries import check_canaries, gold_failures
 
 T = TypeVar("T")
 REVIEWED = "cold_start"
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """A model served elsewhere: its name is all that is known of it."""
-
-    name: str
-
-    @property
-    def digest(self) -> str:
-        """Tells its answers from those of other models."""
-        return digest_json(["served model", self.name])
 
 
 @dataclass
@@ -74,11 +61,11 @@ class LocalServices:
         return lambda line: self.report(f"  {node.name}: {line}")
 
     def call(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> pl.DataFrame:
-        """Candidates of a checkpoint for the chosen problems, or of the teacher; recorded answers first."""
+        """Candidates of a checkpoint for the chosen problems, or of a teacher or judge; recorded answers first."""
         params = node.params
-        if isinstance(params, RefineParams):
-            return self._refined(node, params, inputs)
-        assert isinstance(params, GenerateParams), f"{node.name}: no call step of that kind"
+        if not isinstance(params, GenerateParams):
+            frames = {role: frame_of(self.lake, manifest) for role, manifest in inputs.items()}
+            return served_answers(self.lake, self.recipe, self.settings.teacher_key, node, frames, self._told_by(node))
         prompts = chosen_prompts(frame_of(self.lake, inputs["problems"]), params)
         if not prompts:
             raise RecipeError(
@@ -95,21 +82,6 @@ class LocalServices:
                 digest_json(params.template)[:16],
                 self._told_by(node),
             )
-
-    def _refined(self, node: Node, params: RefineParams, inputs: Mapping[str, Manifest]) -> pl.DataFrame:
-        teacher = self.recipe.cold_start.teacher
-        assert teacher is not None, "the node is there only with a teacher"
-        frames = {role: frame_of(self.lake, manifest) for role, manifest in inputs.items()}
-        asked = refinements(params=params, **frames)
-        return generate(
-            self.lake,
-            lambda: Endpoint(teacher.url.rstrip("/"), teacher.model, self.settings.teacher_key, chat=True),
-            Teacher(teacher.model),
-            [Prompt(problem_id, prompt) for problem_id, prompt, _ in asked],
-            Sampling(samples=1, temperature=params.temperature, max_tokens=params.max_tokens),
-            digest_json(params.template)[:16],
-            self._told_by(node),
-        )
 
     def train(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> None:
         """Start the node's training main; reinforcement learning gets the warm server of its architecture."""

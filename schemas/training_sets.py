@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from schemas.columns import flag, integer, text
+from schemas.columns import flag, integer, number, text
 from schemas.table import TableSchema
 
 # parent_id is the candidate that the example was made from; empty where a rule or a person wrote it.
@@ -26,9 +26,10 @@ SFT_EXAMPLES = TableSchema(
     ),
 )
 
+# margin: points between the two, over the votes that could be read; characters are of what is shown to the judge.
 PREFERENCES = TableSchema(
     name="preferences",
-    version=1,
+    version=2,
     key="pair_id",
     schema=pa.schema(
         [
@@ -39,7 +40,11 @@ PREFERENCES = TableSchema(
             text("rejected_id"),
             text("chosen"),
             text("rejected"),
-            integer("margin"),
+            number("margin"),
+            integer("votes"),
+            integer("unread_votes"),
+            integer("chosen_characters"),
+            integer("rejected_characters"),
             text("judge"),
         ]
     ),

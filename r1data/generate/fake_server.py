@@ -3,7 +3,8 @@
 python -m r1data.generate.fake_server --model DIR --port 8000
 
 It answers sums in R1's pattern: right six times in ten, formatted eight in ten, in the other language three in ten.
-As a chat model it is a teacher that gives back the thought it was shown, with the last number in it as the answer.
+As a chat model it is a teacher that gives back the thought it was shown, with the last number in it as the answer; and
+a judge: of an answer, whether the reference stands in it; of a pair, the shorter one. To "mumble" it replies no JSON.
 Weight updates are accepted and change nothing; log-probs are not given, so trainers compute their own.
 """
 
@@ -21,6 +22,8 @@ from r1data.digest import seed_from
 
 _SUM = re.compile(r"(\d+)\s*([-+加减])\s*(\d+)")
 _SHOWN = re.compile(r"## Thought process\n(.*?)\n\n## Task", re.DOTALL)
+_REFERENCE = re.compile(r"## Reference answer\n(.*?)\n\n## Answer to be evaluated\n(.*?)\n\n## Labels", re.DOTALL)
+_PAIR = re.compile(r"## Response A\n(.*?)\n\n## Response B\n(.*?)\n\nNothing in", re.DOTALL)
 CONTROL = frozenset(
     {
         *("/init_weight_transfer_engine", "/pause", "/resume", "/start_weight_update", "/update_weights"),
@@ -53,6 +56,21 @@ def refined(prompt: str) -> str:
     thought = shown[1].strip() if shown else ""
     numbers = re.findall(r"\d+", thought)
     return f"<think>{thought}</think>So it is {numbers[-1]}.<answer>{numbers[-1]}</answer>" if numbers else "I can not."
+
+
+def replied(prompt: str) -> str:
+    """The chat answer: the judge's where a judgement is asked for, else the teacher's."""
+    answered, pair = _REFERENCE.search(prompt), _PAIR.search(prompt)
+    if answered:
+        verdict = "correct" if answered[1].strip() in answered[2] else "incorrect"
+    elif pair:
+        a, b = len(pair[1]), len(pair[2])
+        verdict = (
+            "A=B" if a == b else f"A{'>>' if 2 * a <= b else '>'}B" if a < b else f"B{'>>' if 2 * b <= a else '>'}A"
+        )
+    else:
+        return refined(prompt)
+    return "It is hard to say." if "mumble" in prompt else json.dumps({"reason": "scripted", "verdict": verdict})
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -93,7 +111,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _chat(self, asked: dict[str, Any]) -> dict[str, Any]:
         prompt = asked["messages"][-1]["content"]
-        message = {"role": "assistant", "content": refined(prompt)}
+        message = {"role": "assistant", "content": replied(prompt)}
         choices = [{"index": i, "message": message, "finish_reason": "stop"} for i in range(asked.get("n", 1))]
         usage = {"prompt_tokens": len(self._encode(prompt)), "completion_tokens": len(self._encode(message["content"]))}
         return {"object": "chat.completion", "choices": choices, "usage": usage}

@@ -1,8 +1,7 @@
 """Cold start: sample zero, keep what is correct, readable, in one language; refine it, add a summary (B.3.2)."""
 
-from r1data.recipe import ColdStartParams, Recipe
-from r1data.rewards.kinds import VERIFIED
-from r1data.stages.sampling import GenerateParams, NoParams, examined, judged, sampled
+from r1data.recipe import Recipe
+from r1data.stages.sampling import GenerateParams, NoParams, examined, judged, kinds_of, sampled
 from r1data.step import Node
 from r1data.steps.examples import COLD_START
 from r1data.steps.gates import GATE
@@ -17,27 +16,28 @@ def nodes(recipe: Recipe) -> list[Node]:
     part = recipe.cold_start
     params = GenerateParams(
         split="train",
-        kinds=VERIFIED,
+        kinds=kinds_of(recipe),
         problems=part.problems,
         template=recipe.zero_template,
         sampling=part.sampling,
         seed=recipe.seed,
     )
     return [
-        *sampled("cold_start", STAGE, "zero", params),
+        *sampled(recipe, "cold_start", STAGE, "zero", params),
         Node("cold_start/drops", STAGE, GATE, part.gate, judged("cold_start")),
-        *(_by_teacher(part) if part.teacher else [Node("cold_start", STAGE, COLD_START, NoParams(), KEPT)]),
+        *(_by_teacher(recipe) if part.teacher else [Node("cold_start", STAGE, COLD_START, NoParams(), KEPT)]),
     ]
 
 
-def _by_teacher(part: ColdStartParams) -> list[Node]:
+def _by_teacher(recipe: Recipe) -> list[Node]:
     """The teacher's answers, which pass the same verifier and gates, and the examples made of them."""
+    part = recipe.cold_start
     assert part.teacher is not None, "asked for only with a teacher"
-    params = RefineParams(**part.teacher.model_dump(exclude={"url"}))
+    params = RefineParams(**part.teacher.model_dump(exclude={"url", "chat"}))
     refined = {"refined": "cold_start/refined/candidates", "refined_drops": "cold_start/refined/drops"}
     return [
         Node("cold_start/refined/candidates", STAGE, REFINE, params, KEPT),
-        *examined("cold_start/refined", STAGE),
+        *examined(recipe, "cold_start/refined", STAGE),
         Node("cold_start/refined/drops", STAGE, GATE, part.gate, judged("cold_start/refined")),
         Node("cold_start", STAGE, REFINED, params, {**KEPT, **refined}),
     ]

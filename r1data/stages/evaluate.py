@@ -1,9 +1,8 @@
 """Evaluation of every checkpoint on the same held-out problems: pass@1, cons@k, format, language, length."""
 
 from r1data.recipe import Recipe
-from r1data.rewards.kinds import VERIFIED
 from r1data.sample.evaluation import EVALUATE, EvaluateParams
-from r1data.stages.sampling import GenerateParams, judged, sampled
+from r1data.stages.sampling import GenerateParams, judged, kinds_of, sampled
 from r1data.step import Node
 
 RAW = ("base", "student_base", "zero", "student_rl")
@@ -18,7 +17,7 @@ def _of(recipe: Recipe, checkpoint: str) -> list[Node]:
     prefix = f"eval/{checkpoint}"
     params = GenerateParams(
         split="eval",
-        kinds=VERIFIED,
+        kinds=kinds_of(recipe),
         problems=10**9,
         template=recipe.zero_template if checkpoint in RAW else recipe.chat_template,
         sampling=recipe.evaluation.sampling,
@@ -26,6 +25,6 @@ def _of(recipe: Recipe, checkpoint: str) -> list[Node]:
     )
     estimate = EvaluateParams(checkpoint=checkpoint, bootstrap=recipe.evaluation.bootstrap, seed=recipe.seed)
     return [
-        *sampled(prefix, "evaluate", checkpoint, params),
+        *sampled(recipe, prefix, "evaluate", checkpoint, params),
         Node(prefix, "evaluate", EVALUATE, estimate, judged(prefix)),
     ]

@@ -1,8 +1,7 @@
 """The second SFT set: rejection sampling from dev2, non-reasoning data, and their mixture (paper B.3.3)."""
 
 from r1data.recipe import Recipe
-from r1data.rewards.kinds import VERIFIED
-from r1data.stages.sampling import GenerateParams, NoParams, judged, sampled
+from r1data.stages.sampling import GenerateParams, NoParams, judged, kinds_of, sampled
 from r1data.step import Node
 from r1data.steps.examples import GENERAL, MIX, REASONING, GeneralParams
 from r1data.steps.gates import GATE
@@ -13,7 +12,7 @@ def nodes(recipe: Recipe) -> list[Node]:
     part = recipe.sft_mix
     params = GenerateParams(
         split="train",
-        kinds=VERIFIED,
+        kinds=kinds_of(recipe),
         problems=part.problems,
         template=recipe.chat_template,
         sampling=part.sampling,
@@ -27,7 +26,7 @@ def nodes(recipe: Recipe) -> list[Node]:
     )
     kept = {"candidates": "sft_mix/candidates", "drops": "sft_mix/drops", "problems": "problems"}
     return [
-        *sampled("sft_mix", "sft_mix", "dev2", params),
+        *sampled(recipe, "sft_mix", "sft_mix", "dev2", params),
         Node("sft_mix/drops", "sft_mix", GATE, part.gate, judged("sft_mix")),
         Node("sft_mix/reasoning", "sft_mix", REASONING, NoParams(), kept),
         Node("sft_mix/general", "sft_mix", GENERAL, general, {"problems": "problems"}),

@@ -1,5 +1,6 @@
 """Responses of dev3 judged in pairs and labelled, and the two reward models trained on them (paper 3.1)."""
 
+from r1data.judge.pairs import JUDGE_PAIRS, JUDGED_PREFER, PAIR_DROPS, PairJudgeParams
 from r1data.recipe import Recipe
 from r1data.stages.sampling import GENERATE, GenerateParams, NoParams
 from r1data.stages.training import REWARD_MODEL
@@ -21,8 +22,30 @@ def nodes(recipe: Recipe) -> list[Node]:
     responses = {"candidates": "preferences/candidates", "problems": "problems"}
     return [
         Node("preferences/candidates", "rewards", GENERATE, params, {"problems": "problems", "model": "dev3"}),
-        Node("preferences", "rewards", PREFER, part, responses),
+        *_preferences(recipe, responses),
         Node("safety_labels", "rewards", SAFETY, NoParams(), responses),
         Node("rm_helpful", "rewards", REWARD_MODEL, recipe.rm_helpful, {"init": "dev3", "data": "preferences"}),
         Node("rm_safe", "rewards", REWARD_MODEL, recipe.rm_safe, {"init": "dev3", "data": "safety_labels"}),
+    ]
+
+
+def _preferences(recipe: Recipe, responses: dict[str, str]) -> list[Node]:
+    """By the judge's votes, with what was no preference; without a judge by rule."""
+    part, judge = recipe.preferences, recipe.judge
+    if judge is None:
+        return [Node("preferences", "rewards", PREFER, part, responses)]
+    params = PairJudgeParams(
+        model=judge.model,
+        template=judge.pair_template,
+        temperature=judge.temperature,
+        max_tokens=judge.max_tokens,
+        votes=judge.pair_votes,
+        max_pairs=part.max_pairs,
+        least_margin=part.least_margin,
+    )
+    judged = {**responses, "judgements": "preferences/judgements"}
+    return [
+        Node("preferences/judgements", "rewards", JUDGE_PAIRS, params, responses),
+        Node("preferences", "rewards", JUDGED_PREFER, params, judged),
+        Node("preferences/drops", "rewards", PAIR_DROPS, params, judged),
     ]

@@ -1,9 +1,9 @@
 """The call step that asks a checkpoint for candidates, and the maps over what it answers."""
 
-from collections.abc import Mapping
-
+from r1data.judge.answers import JUDGE_ANSWERS, KIND, AnswerJudgeParams
 from r1data.params import Params
-from r1data.recipe import SamplingParams
+from r1data.recipe import Recipe, SamplingParams
+from r1data.rewards.kinds import VERIFIED
 from r1data.step import Node, Step
 from r1data.steps.measures import MEASURE
 from r1data.verify.verdicts import VERIFY, VerifyParams
@@ -28,20 +28,43 @@ class NoParams(Params):
     """Nothing to tell."""
 
 
-def sampled(prefix: str, stage: str, checkpoint: str, params: GenerateParams) -> list[Node]:
+def kinds_of(recipe: Recipe) -> tuple[str, ...]:
+    """The kinds that are verified by rule, and those that the recipe's judge verifies."""
+    return (*VERIFIED, KIND) if recipe.judge else VERIFIED
+
+
+def sampled(recipe: Recipe, prefix: str, stage: str, checkpoint: str, params: GenerateParams) -> list[Node]:
     """candidates, verdicts and measures below a prefix."""
     inputs = {"problems": "problems", "model": checkpoint}
-    return [Node(f"{prefix}/candidates", stage, GENERATE, params, inputs), *examined(prefix, stage)]
+    return [Node(f"{prefix}/candidates", stage, GENERATE, params, inputs), *examined(recipe, prefix, stage)]
 
 
-def examined(prefix: str, stage: str) -> list[Node]:
-    """verdicts and measures of the candidates below a prefix."""
-    problems: Mapping[str, str] = {"candidates": f"{prefix}/candidates", "problems": "problems"}
-    whole = frozenset({"problems"})
-    return [
-        Node(f"{prefix}/verdicts", stage, VERIFY, VerifyParams(), problems, whole),
-        Node(f"{prefix}/measures", stage, MEASURE, NoParams(), problems, whole),
+def examined(recipe: Recipe, prefix: str, stage: str) -> list[Node]:
+    """verdicts and measures of the candidates below a prefix; the judge's votes where it has problems to judge."""
+    about = {"candidates": f"{prefix}/candidates", "problems": "problems"}
+    judge = _judge(recipe)
+    votes = {"judgements": f"{prefix}/judgements"} if judge else {}
+    whole = frozenset({"problems", *votes})
+    found = [
+        Node(f"{prefix}/verdicts", stage, VERIFY, VerifyParams(judge=judge), {**about, **votes}, whole),
+        Node(f"{prefix}/measures", stage, MEASURE, NoParams(), about, frozenset({"problems"})),
     ]
+    return [Node(votes["judgements"], stage, JUDGE_ANSWERS, judge, about), *found] if judge else found
+
+
+def _judge(recipe: Recipe) -> AnswerJudgeParams | None:
+    """How answers are judged, if any source needs it."""
+    part = recipe.judge
+    if part is None or all(source.kind != KIND for source in recipe.sources):
+        return None
+    return AnswerJudgeParams(
+        model=part.model,
+        template=part.answer_template,
+        temperature=part.temperature,
+        max_tokens=part.max_tokens,
+        votes=part.answer_votes,
+        budget=part.budget,
+    )
 
 
 def judged(prefix: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ Record = Mapping[str, Any]
 LETTERS = "ABCDEFGHIJ"
 COLUMNS = {
     "math": ("answer",),
+    "judged": ("answer",),
     "general": ("answer",),
     "choice": ("answer", "options"),
     "code": ("tests",),

@@ -39,10 +39,11 @@ def preferences(*, params: PreferenceParams, candidates: pl.DataFrame, problems:
     for row in rows:
         by_problem.setdefault(row["problem_id"], []).append(row)
     pairs = [_pair(a, b) for group in by_problem.values() for a, b in combinations(group, 2)]
-    apart = [p for p in pairs if p is not None and int(str(p["margin"])) >= params.least_margin]
+    apart = [p for p in pairs if p is not None and float(str(p["margin"])) >= params.least_margin]
     unique = {str(p["pair_id"]): p for p in apart}
     chosen = [unique[k] for k in sorted(unique)][: params.max_pairs]
-    schema = {f.name: pl.Int64 if f.name == "margin" else pl.String for f in TABLES["preferences"].schema}
+    kinds = {"int64": pl.Int64, "double": pl.Float64}
+    schema = {f.name: kinds.get(str(f.type), pl.String) for f in TABLES["preferences"].schema}
     return pl.DataFrame(chosen, schema=schema)
 
 
@@ -77,10 +78,14 @@ def _pair(a: dict[str, str], b: dict[str, str]) -> dict[str, object] | None:
         "rejected_id": worse["candidate_id"],
         "chosen": summary(better["completion"]),
         "rejected": summary(worse["completion"]),
-        "margin": abs(x - y),
+        "margin": float(abs(x - y)),
+        "votes": 1,
+        "unread_votes": 0,
+        "chosen_characters": len(summary(better["completion"])),
+        "rejected_characters": len(summary(worse["completion"])),
         "judge": JUDGE,
     }
 
 
-PREFER = Step("preferences", "1", "reduce", TABLES["preferences"], preferences)
+PREFER = Step("preferences", "2", "reduce", TABLES["preferences"], preferences)
 SAFETY = Step("safety_labels", "1", "reduce", TABLES["safety_labels"], safety_labels)

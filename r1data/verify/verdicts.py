@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from r1data.judge.answers import AnswerJudgeParams, judged_answers
 from r1data.params import Params
 from r1data.rewards.choice import choice_verdict
 from r1data.rewards.maths import normalised
@@ -36,17 +37,28 @@ class Asked(NamedTuple):
 
 
 class VerifyParams(Params):
-    """Whether the symbolic tier is used after the exact ones."""
+    """Whether the symbolic tier is used after the exact ones, and who judges what no rule verifies."""
 
     symbolic: bool = True
+    judge: AnswerJudgeParams | None = None
 
 
-def verdicts(*, params: VerifyParams, candidates: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:
-    """VERDICTS for CANDIDATES, gold answers and kinds from PROBLEMS."""
+def verdicts(
+    *,
+    params: VerifyParams,
+    candidates: pl.DataFrame,
+    problems: pl.DataFrame,
+    judgements: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """VERDICTS for CANDIDATES, gold answers and kinds from PROBLEMS, the judge's votes from its CANDIDATES."""
     about = {p: (a, k) for p, a, k in problems.select("problem_id", "answer", "kind").iter_rows()}
     started = time.perf_counter()
     told = candidates.select("completion", "finish_reason", "problem_id").iter_rows()
     found = judged([Asked(text, finish, *about.get(p, (None, "math"))) for text, finish, p in told], params.symbolic)
+    if params.judge and judgements is not None:
+        template, judge = params.judge.template, f"judge {params.judge.model}"
+        by_judge = judged_answers(template, candidates, problems, judgements, judge)
+        found = [by_judge.get(c, v) for c, v in zip(candidates["candidate_id"], found, strict=True)]
     each = (time.perf_counter() - started) * 1000 / max(1, len(found))
     facts = [v.program or ProgramFacts() for v in found]
     return candidates.select("candidate_id", "problem_id").with_columns(

@@ -1,0 +1,72 @@
+"""Call steps that ask a model served elsewhere: the teacher that refines, the judge of answers and of pairs.
+
+Recorded answers first, as with every call. A judge is asked questions of known outcome before anything else.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from r1data.digest import digest_json
+from r1data.endpoint import Endpoint
+from r1data.generate.pool import generate
+from r1data.generate.sampling import Prompt, Sampling
+from r1data.judge.answers import AnswerJudgeParams, answer_questions, votes_by_prompt
+from r1data.judge.canaries import allowed, canary_questions, check_judge
+from r1data.judge.pairs import PairJudgeParams, pair_questions
+from r1data.recipe import Recipe, ServedParams
+from r1data.step import Node
+from r1data.steps.refine import RefineParams, refinements
+from r1data.storage import Lake
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model served elsewhere: its name is all that is known of it."""
+
+    name: str
+
+    @property
+    def digest(self) -> str:
+        """Tells its answers from those of other models."""
+        return digest_json(["served model", self.name])
+
+
+def served_answers(
+    lake: Lake,
+    recipe: Recipe,
+    key: str | None,
+    node: Node,
+    frames: Mapping[str, pl.DataFrame],
+    told: Callable[[str], None],
+) -> pl.DataFrame:
+    """CANDIDATES of a teacher or judge node; `key` is for the server. Raises `CheckFailed` for a judge not to trust."""
+    params = node.params
+    assert isinstance(params, RefineParams | AnswerJudgeParams | PairJudgeParams), f"{node.name}: no such call step"
+    server: ServedParams | None = recipe.cold_start.teacher if isinstance(params, RefineParams) else recipe.judge
+    assert server is not None, "the node is there only with a server"
+    endpoint = Endpoint(server.url.rstrip("/"), server.model, key, server.chat)
+    asked, samples = _asked(params, frames)
+    sampling = Sampling(samples=samples, temperature=params.temperature, max_tokens=params.max_tokens)
+
+    def answers(prompts: list[Prompt]) -> pl.DataFrame:
+        template = digest_json(params.template)[:16]
+        return generate(lake, lambda: endpoint, Served(server.model), prompts, sampling, template, told)
+
+    if asked and not isinstance(params, RefineParams):
+        known = canary_questions(params)
+        votes = votes_by_prompt(answers([Prompt("canary", prompt) for prompt in known]), allowed(params))
+        check_judge(server.model, known, votes)
+    return answers([Prompt(problem, prompt) for problem, prompt in asked])
+
+
+def _asked(
+    params: RefineParams | AnswerJudgeParams | PairJudgeParams, frames: Mapping[str, pl.DataFrame]
+) -> tuple[list[tuple[str, str]], int]:
+    """(problem_id, prompt) of all that is asked, and how often."""
+    if isinstance(params, RefineParams):
+        return [(problem, prompt) for problem, prompt, _ in refinements(params=params, **frames)], 1
+    if isinstance(params, AnswerJudgeParams):
+        return answer_questions(params=params, **frames), params.votes
+    return pair_questions(params=params, **frames), params.votes // 2
