@@ -17,6 +17,7 @@ from prefect.input import RunInput
 from prefect.tasks import Task
 
 from r1data.errors import Transient
+from r1data.report.audit import audit_markdown
 from r1data.report.claims import claims_markdown
 from r1data.report.evaluation import evaluation_markdown
 from r1data.report.page import write_report
@@ -52,6 +53,7 @@ def r1(recipe: str = "demo", lake: str | None = None) -> str:
         name = session.recipe.name
         found = f"{evaluation_markdown(session.lake, name)}\n\n{claims_markdown(session.lake, name)}"
         create_markdown_artifact(found, key=f"{_key(name)}-evaluation")
+        create_markdown_artifact(audit_markdown(session.lake, name), key=f"{_key(name)}-audit")
         return write_report(session.lake, name)
 
 

@@ -35,6 +35,25 @@ EVALUATIONS = TableSchema(
     ),
 )
 
+# A sampled candidate judged a second time by another method: correct, wrong, or undecided where that method cannot say.
+AUDITS = TableSchema(
+    name="audits",
+    version=1,
+    key="candidate_id",
+    schema=pa.schema(
+        [
+            text("candidate_id"),
+            text("problem_id"),
+            text("kind"),
+            text("method"),
+            text("verdict"),
+            text("tier"),
+            text("answer", null=True),
+            text("second"),
+        ]
+    ),
+)
+
 METRICS = TableSchema(
     name="metrics",
     version=1,

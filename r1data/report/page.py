@@ -11,7 +11,7 @@ from r1data.errors import LakeError
 from r1data.inspect.show import amount
 from r1data.manifest import Manifest
 from r1data.refs import list_refs, resolve
-from r1data.report import claims, evaluation, html
+from r1data.report import audit, claims, evaluation, html
 from r1data.report.curves import curves, metrics
 from r1data.report.funnel import COLUMNS as FUNNEL
 from r1data.report.funnel import dropped, funnel, kept
@@ -36,6 +36,7 @@ def page(lake: Lake, recipe: str) -> str:
         *_opening(lake, nodes),
         *_evaluation(lake, recipe),
         *(part for stage in FUNNELS for part in _funnel(lake, recipe, stage)),
+        *_audit(lake, recipe),
         html.heading("Training"),
         *(part for name, m in nodes.items() for part in _curves(lake, name, m)),
         *_lineage(nodes),
@@ -103,6 +104,18 @@ def _funnel(lake: Lake, recipe: str, stage: str) -> Iterator[str]:
         for d in dropped(lake, recipe, stage)
     )
     yield html.folded("dropped, one for each reason", "".join(gone))
+
+
+def _audit(lake: Lake, recipe: str) -> Iterator[str]:
+    found = audit.audit_rows(lake, recipe)
+    if found:
+        yield html.heading("Audit of the verdicts")
+        yield html.paragraph(
+            "A second method judged a sample again. Where they differ either may be wrong: shares are upper estimates."
+        )
+        yield html.table(audit.COLUMNS, found)
+        differing = "".join(html.said(line) for line in audit.disagreements(lake, recipe))
+        yield html.folded("answers judged differently", differing or html.paragraph("None."))
 
 
 def _lineage(nodes: dict[str, Manifest]) -> Iterator[str]:

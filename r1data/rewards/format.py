@@ -36,7 +36,7 @@ def thought(completion: str) -> str | None:
 def summary(completion: str) -> str:
     """What stands outside the thought, answer tags removed: what the helpful reward model sees (paper 3.1)."""
     outside = _OPEN_THOUGHT.sub("", _THOUGHT.sub("", completion))
-    return outside.replace("<answer>", "").replace("</answer>", "").strip()
+    return outside.replace("<answer>", " ").replace("</answer>", "").strip()
 
 
 def answer_text(completion: str) -> tuple[str | None, str]:

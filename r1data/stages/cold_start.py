@@ -1,7 +1,7 @@
 """Cold start: sample zero, keep what is correct, readable, in one language; refine it, add a summary (B.3.2)."""
 
 from r1data.recipe import Recipe
-from r1data.stages.sampling import GenerateParams, NoParams, examined, judged, kinds_of, sampled
+from r1data.stages.sampling import GenerateParams, NoParams, audited, examined, judged, kinds_of, sampled
 from r1data.step import Node
 from r1data.steps.examples import COLD_START
 from r1data.steps.gates import GATE
@@ -24,6 +24,7 @@ def nodes(recipe: Recipe) -> list[Node]:
     )
     return [
         *sampled(recipe, "cold_start", STAGE, "zero", params),
+        audited(recipe, "cold_start", STAGE),
         Node("cold_start/drops", STAGE, GATE, part.gate, judged("cold_start")),
         *(_by_teacher(recipe) if part.teacher else [Node("cold_start", STAGE, COLD_START, NoParams(), KEPT)]),
     ]

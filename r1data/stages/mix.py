@@ -1,7 +1,7 @@
 """The second SFT set: rejection sampling from dev2, non-reasoning data, and their mixture (paper B.3.3)."""
 
 from r1data.recipe import Recipe
-from r1data.stages.sampling import GenerateParams, NoParams, judged, kinds_of, sampled
+from r1data.stages.sampling import GenerateParams, NoParams, audited, judged, kinds_of, sampled
 from r1data.step import Node
 from r1data.steps.examples import GENERAL, MIX, REASONING, GeneralParams
 from r1data.steps.gates import GATE
@@ -27,6 +27,7 @@ def nodes(recipe: Recipe) -> list[Node]:
     kept = {"candidates": "sft_mix/candidates", "drops": "sft_mix/drops", "problems": "problems"}
     return [
         *sampled(recipe, "sft_mix", "sft_mix", "dev2", params),
+        audited(recipe, "sft_mix", "sft_mix"),
         Node("sft_mix/drops", "sft_mix", GATE, part.gate, judged("sft_mix")),
         Node("sft_mix/reasoning", "sft_mix", REASONING, NoParams(), kept),
         Node("sft_mix/general", "sft_mix", GENERAL, general, {"problems": "problems"}),

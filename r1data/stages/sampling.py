@@ -6,6 +6,7 @@ from r1data.recipe import Recipe, SamplingParams
 from r1data.rewards.kinds import VERIFIED
 from r1data.step import Node, Step
 from r1data.steps.measures import MEASURE
+from r1data.verify.audit import AUDIT, AuditParams
 from r1data.verify.verdicts import VERIFY, VerifyParams
 from schemas import TABLES
 
@@ -65,6 +66,12 @@ def _judge(recipe: Recipe) -> AnswerJudgeParams | None:
         votes=part.answer_votes,
         budget=part.budget,
     )
+
+
+def audited(recipe: Recipe, prefix: str, stage: str) -> Node:
+    """A second method on a sample of the verdicts below a prefix."""
+    tables = {"candidates": f"{prefix}/candidates", "verdicts": f"{prefix}/verdicts", "problems": "problems"}
+    return Node(f"{prefix}/audit", stage, AUDIT, AuditParams(seed=recipe.seed), tables)
 
 
 def judged(prefix: str) -> dict[str, str]:

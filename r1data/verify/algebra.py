@@ -53,6 +53,21 @@ def outcome(gold: str, answer: str) -> Outcome:
         return "error"
 
 
+def peer_outcome(gold: str, text: str) -> Outcome:
+    """math-verify alone, its own reading of a whole answer text: the second method of an audit."""
+    from math_verify import parse, verify
+
+    try:
+        wanted = parse(f"${gold}$", parsing_timeout=None)
+        found = parse(text, parsing_timeout=None)
+        if not wanted or not found:
+            return "unparseable_answer" if wanted else "unparseable_gold"
+        same = verify(wanted, found, timeout_seconds=None, raise_on_error=True)
+    except FAULTS:
+        return "error"
+    return "equal" if same else "different"
+
+
 def warm_up() -> None:
     """Pay for the imports and the first parses before any answer waits."""
     logging.disable(logging.CRITICAL)

@@ -1,8 +1,8 @@
 """The process that owns the symbolic workers: `python -m r1data.verify.algebra_server WORKERS`.
 
 It imports and warms math-verify once and forks workers from itself (20 ms instead of two seconds). A worker that
-overruns its limits is killed and replaced; one that has answered many is replaced too. Lines of JSON in, [id, gold,
-answer], and out, [id, outcome]; it ends when its input does.
+overruns its limits is killed and replaced; one that has answered many is replaced too. Lines of JSON in, [id, how,
+gold, answer], and out, [id, outcome]; it ends when its input does.
 """
 
 import gc
@@ -18,7 +18,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from r1data.verify.algebra import outcome, warm_up
+from r1data.verify.algebra import outcome, peer_outcome, warm_up
 
 CPU_SECONDS = 2
 WALL_SECONDS = 10.0
@@ -56,7 +56,7 @@ class Supervisor:
     """Workers, the requests that wait, and the bytes of an unfinished line."""
 
     workers: list[Worker] = field(default_factory=list)
-    waiting: deque[tuple[str, str, str]] = field(default_factory=deque)
+    waiting: deque[tuple[str, str, str, str]] = field(default_factory=deque)
     rest: bytes = b""
     open: bool = True
 
@@ -83,13 +83,13 @@ class Supervisor:
         data = os.read(0, CHUNK)
         self.open = bool(data)
         *lines, self.rest = (self.rest + data).split(b"\n")
-        self.waiting.extend((str(i), g, a) for i, g, a in map(json.loads, lines))
+        self.waiting.extend((str(i), how, g, a) for i, how, g, a in map(json.loads, lines))
 
     def _hand_out(self) -> None:
         for worker in self.workers:
             if self.waiting and worker.job is None:
-                job, gold, answer = self.waiting.popleft()
-                worker.ask(job, [gold, answer])
+                job, *request = self.waiting.popleft()
+                worker.ask(job, request)
 
     def _collect(self, i: int) -> None:
         worker = self.workers[i]
@@ -157,8 +157,9 @@ def _answer(asked: int, answers: int) -> None:
             used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
             _, hard = resource.getrlimit(resource.RLIMIT_CPU)
             resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used) + CPU_SECONDS, hard))
-            gold, answer = json.loads(line)
-            os.write(answers, (outcome(gold, answer) + "\n").encode())
+            how, gold, answer = json.loads(line)
+            found = peer_outcome(gold, answer) if how == "peer" else outcome(gold, answer)
+            os.write(answers, (found + "\n").encode())
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import IO
+from typing import IO, Literal
 
 from r1data.errors import CheckFailed
 from r1data.verify.algebra import Outcome
@@ -31,24 +31,28 @@ _LOCK = threading.Lock()
 _running: "subprocess.Popen[str] | None" = None
 
 Pair = tuple[str, str]
+How = Literal["ours", "peer"]
 
 
-def symbolic_comparisons(pairs: Iterable[Pair]) -> dict[Pair, Outcome]:
-    """The outcome of every distinct (gold, answer) pair."""
+def symbolic_comparisons(pairs: Iterable[Pair], how: How = "ours") -> dict[Pair, Outcome]:
+    """The outcome of every distinct (gold, answer) pair; `peer`: math-verify alone, on whole answer texts."""
     distinct = list(dict.fromkeys(pairs))
     outcomes: dict[Pair, Outcome] = {p: "unparseable_answer" for p in distinct if max(map(len, p)) > LONGEST}
     left = [p for p in distinct if p not in outcomes]
     with _LOCK:
+        stuck = 0
         while left:
             before = len(outcomes)
-            _ask(left, outcomes)
+            _ask(left, outcomes, how)
             left = [p for p in left if p not in outcomes]
-            if left and len(outcomes) == before:  # the server died of the first one, without an answer
-                outcomes[left[0]] = "error"
+            stuck = stuck + 1 if len(outcomes) == before else 0
+            if left and stuck == 2:  # a fresh server, too, died of the first one without an answer
+                outcomes[left[0]], stuck = "error", 0
+                left = left[1:]
     return {p: outcomes[p] for p in distinct}
 
 
-def _ask(pairs: list[Pair], outcomes: dict[Pair, Outcome]) -> None:
+def _ask(pairs: list[Pair], outcomes: dict[Pair, Outcome], how: How = "ours") -> None:
     """Ask until all have an outcome or the server ends."""
     asked, told = _server()
     waiting, flying = deque(enumerate(pairs)), 0
@@ -56,17 +60,17 @@ def _ask(pairs: list[Pair], outcomes: dict[Pair, Outcome]) -> None:
         while waiting or flying:
             while waiting and flying < IN_FLIGHT:
                 i, (gold, answer) = waiting.popleft()
-                asked.write(json.dumps([str(i), gold, answer]) + "\n")
+                asked.write(json.dumps([str(i), how, gold, answer]) + "\n")
                 flying += 1
             asked.flush()
             line = told.readline()
             if not line:
-                return
+                raise BrokenPipeError
             i, found = json.loads(line)
             outcomes[pairs[int(i)]] = found
             flying -= 1
     except BrokenPipeError:
-        return
+        stop()  # it may still be on its way out; the next attempt gets another
 
 
 def _server() -> tuple[IO[str], IO[str]]:

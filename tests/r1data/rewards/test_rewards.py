@@ -35,7 +35,7 @@ def test_format(text: str, finish: str, ok: bool) -> None:
 
 def test_parts() -> None:
     assert thought(GOOD) == "3 plus 5 is 8"
-    assert summary(GOOD) == "So 23+45=68.68"
+    assert summary(GOOD) == "So 23+45=68. 68"
     assert summary("<think>never ends") == ""
 
 

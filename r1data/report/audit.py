@@ -1,0 +1,73 @@
+"""What an audit found: how often the second method rejects what was accepted, and accepts what was rejected."""
+
+from math import sqrt
+
+import polars as pl
+
+from r1data.manifest import read_rows
+from r1data.refs import list_refs, resolve
+from r1data.report.evaluation import markdown
+from r1data.storage import Lake
+
+COLUMNS = ("audit", "kind", "second method", "looked at", "differ", "possible share", "95 % interval", "cannot say")
+QUESTIONS = (("correct", "wrong", "false accepts"), ("wrong", "correct", "false rejects"))
+Z = 1.959964
+
+
+def audit_rows(lake: Lake, recipe: str) -> list[tuple[str, ...]]:
+    """A row for false accepts and one for false rejects, by audited dataset and kind."""
+    names = [r for r in list_refs(lake) if r.startswith(f"{recipe}/") and r.endswith("/audit")]
+    return [row for name in names for row in _rows(name.split("/", 1)[1], read_rows(lake, resolve(lake, name)))]
+
+
+def audit_markdown(lake: Lake, recipe: str) -> str:
+    """The table for a Prefect artifact."""
+    return markdown(COLUMNS, audit_rows(lake, recipe))
+
+
+def disagreements(lake: Lake, recipe: str, most: int = 8) -> list[str]:
+    """Answers that the two methods judge differently, for people to look at."""
+    names = [r for r in list_refs(lake) if r.startswith(f"{recipe}/") and r.endswith("/audit")]
+    found = []
+    for name in names:
+        rows = read_rows(lake, resolve(lake, name)).filter(
+            (pl.col("verdict") != pl.col("second")) & (pl.col("second") != "undecided")
+        )
+        found += [
+            f"{r['verdict']} by {r['tier']}, {r['second']} by {r['method']}: {r['answer']}  ({r['candidate_id']})"
+            for r in rows.head(most).to_dicts()
+        ]
+    return found
+
+
+def wilson(count: int, of: int) -> tuple[float, float]:
+    """The 95 % interval of a share; (0, 1) of nothing."""
+    if not of:
+        return 0.0, 1.0
+    p, z = count / of, Z * Z
+    middle, half = p + z / (2 * of), Z * sqrt(p * (1 - p) / of + z / (4 * of * of))
+    return max(0.0, (middle - half) / (1 + z / of)), min(1.0, (middle + half) / (1 + z / of))
+
+
+def _rows(audit: str, frame: pl.DataFrame) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for kind, method in frame.select("kind", "method").unique().sort("kind").iter_rows():
+        for first, second, name in QUESTIONS:
+            mine = frame.filter((pl.col("kind") == kind) & (pl.col("verdict") == first))
+            said = mine.filter(pl.col("second") != "undecided")
+            differ = said.filter(pl.col("second") == second).height
+            low, high = wilson(differ, said.height)
+            share = f"{100 * differ / said.height:.1f} %" if said.height else "-"
+            found.append(
+                (
+                    f"{audit.removesuffix('/audit')}: {name}",
+                    kind,
+                    method,
+                    f"{said.height:,}",
+                    f"{differ:,}",
+                    share,
+                    f"{100 * low:.1f} to {100 * high:.1f} %",
+                    f"{mine.height - said.height:,}",
+                )
+            )
+    return found
