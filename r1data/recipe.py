@@ -104,6 +104,17 @@ class JudgeParams(ServedParams):
     budget: int | None = Field(default=None, description="most answers judged per dataset; the others stay undecided")
 
 
+class TestWriterParams(ServedParams):
+    """An endpoint that writes input generators for programming problems (its key: R1_TEACHER_KEY).
+
+    Kept are inputs that programs known to be right agree on and one known to be wrong fails.
+    """
+
+    template: str = Field(default="write_tests", description="the prompt, with {question}")
+    max_tokens: int = 4096
+    generators: int = Field(default=2, ge=1, description="for each problem")
+
+
 class ColdStartParams(Params):
     """Sample R1-Zero, keep correct and readable, refine, review (paper B.3.2)."""
 
@@ -175,6 +186,7 @@ class Recipe(Params):
     student: ModelSource
     zero: GrpoParams
     judge: JudgeParams | None = None
+    test_writer: TestWriterParams | None = None
     cold_start: ColdStartParams
     dev1: SftParams
     dev2: GrpoParams
@@ -241,6 +253,10 @@ def _with_templates(data: dict[str, object], path: Path) -> dict[str, object]:
     if isinstance(part, dict) and isinstance(part.get("teacher"), dict):
         name = part["teacher"].get("template", TeacherParams.model_fields["template"].default)
         out["cold_start"] = {**part, "teacher": {**part["teacher"], "template": template_text(str(name), path.parent)}}
+    writer = data.get("test_writer")
+    if isinstance(writer, dict):
+        name = writer.get("template", TestWriterParams.model_fields["template"].default)
+        out["test_writer"] = {**writer, "template": template_text(str(name), path.parent)}
     judge = data.get("judge")
     if isinstance(judge, dict):
         fields = ("answer_template", "pair_template")
@@ -285,18 +301,8 @@ def _faults(error: ValidationError) -> list[str]:
 
 def _known_keys() -> list[str]:
     models = (
-        *(
-            SourceParams,
-            ModelSource,
-            SamplingParams,
-            GateParams,
-            TeacherParams,
-            JudgeParams,
-            ColdStartParams,
-            MixParams,
-            Recipe,
-        ),
-        *(PreferenceParams, EvaluationParams, ClusterParams, GrpoParams, OptimizerParams, PretrainParams),
-        *(RewardModelParams, SftParams),
+        *(SourceParams, ModelSource, SamplingParams, GateParams, TeacherParams, JudgeParams, TestWriterParams),
+        *(ColdStartParams, MixParams, Recipe, PreferenceParams, EvaluationParams, ClusterParams),
+        *(GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams),
     )
     return sorted({key for model in models for key in model.model_fields})

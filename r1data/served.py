@@ -1,4 +1,4 @@
-"""Call steps that ask a model served elsewhere: the teacher that refines, the judge of answers and of pairs.
+"""Call steps that ask a model served elsewhere: the teacher that refines, the judge, the writer of tests.
 
 Recorded answers first, as with every call. A judge is asked questions of known outcome before anything else.
 """
@@ -19,6 +19,9 @@ from r1data.recipe import Recipe, ServedParams
 from r1data.step import Node
 from r1data.steps.refine import RefineParams, refinements
 from r1data.storage import Lake
+from r1data.verify.written_tests import WrittenTestsParams, generator_questions
+
+Asking = RefineParams | AnswerJudgeParams | PairJudgeParams | WrittenTestsParams
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ def served_answers(
 ) -> pl.DataFrame:
     """CANDIDATES of a teacher or judge node; `key` is for the server. Raises `CheckFailed` for a judge not to trust."""
     params = node.params
-    assert isinstance(params, RefineParams | AnswerJudgeParams | PairJudgeParams), f"{node.name}: no such call step"
-    server: ServedParams | None = recipe.cold_start.teacher if isinstance(params, RefineParams) else recipe.judge
+    assert isinstance(params, Asking), f"{node.name}: no such call step"
+    server = _server(recipe, params)
     assert server is not None, "the node is there only with a server"
     endpoint = Endpoint(server.url.rstrip("/"), server.model, key, server.chat)
     asked, samples = _asked(params, frames)
@@ -54,19 +57,25 @@ def served_answers(
         template = digest_json(params.template)[:16]
         return generate(lake, lambda: endpoint, Served(server.model), prompts, sampling, template, told)
 
-    if asked and not isinstance(params, RefineParams):
+    if asked and isinstance(params, AnswerJudgeParams | PairJudgeParams):
         known = canary_questions(params)
         votes = votes_by_prompt(answers([Prompt("canary", prompt) for prompt in known]), allowed(params))
         check_judge(server.model, known, votes)
     return answers([Prompt(problem, prompt) for problem, prompt in asked])
 
 
-def _asked(
-    params: RefineParams | AnswerJudgeParams | PairJudgeParams, frames: Mapping[str, pl.DataFrame]
-) -> tuple[list[tuple[str, str]], int]:
+def _server(recipe: Recipe, params: Asking) -> ServedParams | None:
+    if isinstance(params, RefineParams):
+        return recipe.cold_start.teacher
+    return recipe.test_writer if isinstance(params, WrittenTestsParams) else recipe.judge
+
+
+def _asked(params: Asking, frames: Mapping[str, pl.DataFrame]) -> tuple[list[tuple[str, str]], int]:
     """(problem_id, prompt) of all that is asked, and how often."""
     if isinstance(params, RefineParams):
         return [(problem, prompt) for problem, prompt, _ in refinements(params=params, **frames)], 1
+    if isinstance(params, WrittenTestsParams):
+        return generator_questions(params=params, **frames), params.generators
     if isinstance(params, AnswerJudgeParams):
         return answer_questions(params=params, **frames), params.votes
     return pair_questions(params=params, **frames), params.votes // 2

@@ -5,6 +5,7 @@ python -m r1data.generate.fake_server --model DIR --port 8000
 It answers sums in R1's pattern: right six times in ten, formatted eight in ten, in the other language three in ten.
 As a chat model it is a teacher that gives back the thought it was shown, with the last number in it as the answer; and
 a judge: of an answer, whether the reference stands in it; of a pair, the shorter one. To "mumble" it replies no JSON.
+Asked for test inputs it writes a program that prints pairs of numbers.
 Weight updates are accepted and change nothing; log-probs are not given, so trainers compute their own.
 """
 
@@ -69,8 +70,17 @@ def replied(prompt: str) -> str:
             "A=B" if a == b else f"A{'>>' if 2 * a <= b else '>'}B" if a < b else f"B{'>>' if 2 * b <= a else '>'}A"
         )
     else:
-        return refined(prompt)
+        return GENERATOR if "prints test inputs" in prompt else refined(prompt)
     return "It is hard to say." if "mumble" in prompt else json.dumps({"reason": "scripted", "verdict": verdict})
+
+
+GENERATOR = """Here it is:
+```python
+import json, random
+random.seed(7)
+pairs = [(0, 0), (1, 1), (-1, 1)] + [(random.randint(-9, 9), random.randint(-9, 9)) for _ in range(8)]
+print(json.dumps([f"{a} {b}\\n" for a, b in pairs] + ["no numbers\\n"]))
+```"""
 
 
 class Handler(BaseHTTPRequestHandler):

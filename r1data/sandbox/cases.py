@@ -29,7 +29,11 @@ _MIB = 1 << 20
 
 class TestSet(BaseModel):
     """What a program is tested with: `stdio` (input and expected output), `calls` (arguments and expected value),
-    or `asserts` (code that calls `functions`, with a `prelude` it may use). `solution` is a program known to pass."""
+    or `asserts` (code that calls `functions`, with a `prelude` it may use). `solution` is a program known to pass.
+
+    A set that has a solution may hold no tests yet: they are written from it and from programs known to be right or
+    wrong (`r1data.verify.written_tests`). Until then nothing is judged by it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     __test__ = False
@@ -40,15 +44,18 @@ class TestSet(BaseModel):
     functions: tuple[str, ...] = ()
     prelude: str = ""
     solution: str | None = None
+    right: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
     cpu_seconds: int = Limits.cpu_seconds
     wall_seconds: float = Limits.wall_seconds
     memory_mib: int = 512
 
     @model_validator(mode="after")
     def _one_style(self) -> "TestSet":
-        if sum(map(bool, (self.stdio, self.calls, self.asserts))) != 1:
+        styles = sum(map(bool, (self.stdio, self.calls, self.asserts)))
+        if styles > 1 or (styles == 0 and self.solution is None):
             raise ValueError("exactly one of stdio, calls and asserts must hold tests")
-        if (not self.stdio and len(self.functions) < 1) or (self.calls and len(self.functions) > 1):
+        if ((self.calls or self.asserts) and not self.functions) or (self.calls and len(self.functions) > 1):
             raise ValueError("calls need the one function, asserts the functions, that the program defines")
         return self
 
@@ -91,6 +98,8 @@ def read_tests(text: str) -> TestSet:
 
 def tested(runner: Runner, code: str, tests: TestSet) -> Report:
     """Run a program against its tests once; raises `Died` when the jail did."""
+    if not (tests.stdio or tests.calls or tests.asserts):
+        return Report("bad_tests", detail="no tests yet")
     if tests.stdio:
         return _stdio(runner, code, tests)
     return _calls(runner, code, tests) if tests.calls else _asserts(runner, code, tests)

@@ -2,15 +2,17 @@
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
+from typing import TypeVar
 
 from r1data.sandbox.cases import Report, TestSet, tested
-from r1data.sandbox.execute import Runner
+from r1data.sandbox.execute import Limits, Ran, Runner
 from r1data.sandbox.jail import Died, Isolation, Zygote, best_isolation
 
 TRIES = 3
+T = TypeVar("T")
 
 
 class Sandbox:
@@ -39,21 +41,36 @@ class Sandbox:
     def run(self, programs: Sequence[tuple[str, TestSet]]) -> list[Report]:
         """The report of every (program, tests), in order. What timed out beside others is run once more, alone."""
         with ThreadPoolExecutor(self.lanes) as pool:
-            found = list(pool.map(self._tried, programs))
+            found = list(pool.map(self._tested, programs))
         late = [i for i, report in enumerate(found) if report.status == "timeout"]
         with self._alone:
             for i in late if len(programs) > 1 else []:
-                found[i] = self._tried(programs[i])
+                found[i] = self._tested(programs[i])
         return found
 
-    def _tried(self, program: tuple[str, TestSet]) -> Report:
-        """One program; a jail that dies is replaced and the program tried again."""
+    def outputs(self, programs: Sequence[tuple[str, str]], limits: Limits) -> list[str | None]:
+        """What every (program, stdin) prints, in order; None where it did not end well."""
+
+        def output(program: tuple[str, str]) -> str | None:
+            code, stdin = program
+            ran = self._tried(lambda runner: runner.run([{"mode": "run", "code": code}], limits, stdin)[0])
+            return ran.out if isinstance(ran, Ran) and not ran.stopped and ran.exit == 0 else None
+
+        with ThreadPoolExecutor(self.lanes) as pool:
+            return list(pool.map(output, programs))
+
+    def _tested(self, program: tuple[str, TestSet]) -> Report:
+        found = self._tried(lambda runner: tested(runner, *program))
+        return found if isinstance(found, Report) else Report("infra_error", detail=found)
+
+    def _tried(self, job: Callable[[Runner], T]) -> T | str:
+        """What a job comes to; a jail that dies is replaced and the job tried again. A text says why it never ended."""
         why = ""
         for _ in range(TRIES):
             runner = self._free.get()
             try:
                 runner = runner or Runner(Zygote(self.isolation))
-                report = tested(runner, *program)
+                found = job(runner)
             except Died as e:
                 why = str(e)
                 _end(runner)
@@ -63,10 +80,10 @@ class Sandbox:
                 runner = None
                 raise
             else:
-                return report
+                return found
             finally:
                 self._free.put(runner)
-        return Report("infra_error", detail=why)
+        return why
 
 
 def _end(runner: Runner | None) -> None:

@@ -5,16 +5,32 @@ from r1data.stages.training import base
 from r1data.step import Node
 from r1data.steps.corpus import CORPUS, CorpusParams
 from r1data.steps.problems import PROBLEM_DROPS, PROBLEMS, ProblemsParams
+from r1data.verify.written_tests import TEST_DROPS, WITH_TESTS, WRITE_TESTS, WrittenTestsParams
 
 
 def nodes(recipe: Recipe) -> list[Node]:
     """problems, the demo corpus (where a model is pre-trained here), base and student."""
     sources = ProblemsParams(sources=recipe.sources)
     found = [
-        Node("problems", "foundations", PROBLEMS, sources),
+        *_problems(recipe, sources),
         Node("problems/drops", "foundations", PROBLEM_DROPS, sources),
     ]
     if recipe.base.pretrain or recipe.student.pretrain:
         params = CorpusParams(documents=recipe.corpus_documents, seed=recipe.seed, template=recipe.chat_template)
         found.append(Node("corpus", "foundations", CORPUS, params, {"problems": "problems"}))
     return [*found, base(recipe, "base", recipe.base), base(recipe, "student_base", recipe.student)]
+
+
+def _problems(recipe: Recipe, sources: ProblemsParams) -> list[Node]:
+    """The problems as the sources have them; where there is a writer of tests, with those of its tests that hold."""
+    if recipe.test_writer is None:
+        return [Node("problems", "foundations", PROBLEMS, sources)]
+    params = WrittenTestsParams(**recipe.test_writer.model_dump(exclude={"url", "chat"}))
+    given = {"problems": "problems/given"}
+    tested = {**given, "generators": "problems/generators"}
+    return [
+        Node("problems/given", "foundations", PROBLEMS, sources),
+        Node("problems/generators", "foundations", WRITE_TESTS, params, given),
+        Node("problems", "foundations", WITH_TESTS, params, tested),
+        Node("problems/test_drops", "foundations", TEST_DROPS, params, tested),
+    ]

@@ -49,7 +49,7 @@ def failing_programs(golds: Sequence[str]) -> list[str]:
         except CheckFailed as e:
             faults.append(str(e))
             continue
-        if tests.solution is not None:
+        if tests.solution is not None and (tests.stdio or tests.calls or tests.asserts):
             own.append((tests.solution, tests))
     for (solution, _), report in zip(own, sandbox().run(own), strict=True):
         if report.status != "passed":
