@@ -141,8 +141,35 @@ def measured(work: Callable[[list[Case]], list[bool]], cases: list[Case]) -> tup
     return len(cases) / took, sum(f for f, _ in wrong), sum(not f for f, _ in wrong)
 
 
+NASTY = {
+    "tower of powers": "9^{9^{9^9}}",
+    "factorial": "(10^7)!",
+    "sum of 10^9 terms": r"\sum_{k=1}^{10^9} \frac{1}{k}",
+    "400 brackets": "(" * 400 + "1" + ")" * 400,
+    "1 MB of digits": "7" * 1_000_000,
+    "1 MB of brackets": "(" * 1_000_000,
+    "NUL bytes": "a\x00b",
+    "lone surrogate": "\ud800",
+}
+
+
+def nasty() -> None:
+    """How long each nasty answer takes to be refused, and how long the next answer takes then."""
+    judged([Asked("<answer>1+x</answer>", "stop", "x+1")])
+    print(f"\n{'nasty answer':<20}{'verdict':>12}{'reason':>22}{'seconds':>10}{'next, ms':>10}")
+    for i, (name, answer) in enumerate(NASTY.items()):
+        started = time.perf_counter()
+        (found,) = judged([Asked(f"<answer>{answer}</answer>", "stop", "x+3")])
+        took = time.perf_counter() - started
+        started = time.perf_counter()
+        (after,) = judged([Asked(f"<answer>{i}+x</answer>", "stop", f"x+{i}")])
+        assert after.verdict == "correct", after
+        ms = (time.perf_counter() - started) * 1000
+        print(f"{name:<20}{found.verdict:>12}{found.reason:>22}{took:>10.2f}{ms:>10.1f}")
+
+
 def main() -> None:
-    """Print a line a set."""
+    """Print a line a set, then a line a nasty answer."""
     peer(hard()[:30])  # its imports and first parses
     print(f"{'set':<18}{'answers':>8}{'ours/s':>10}{'peer/s':>10}{'ratio':>8}{'ours FP FN':>12}{'peer FP FN':>12}")
     for name, cases in zip(SETS, (gsm8k(), mix(), hard()), strict=True):
@@ -153,6 +180,7 @@ def main() -> None:
         a, b = measured(ours, cases), measured(peer, cases)
         told = f"{a[0]:>10,.0f}{b[0]:>10,.0f}{a[0] / b[0]:>8.1f}{a[1]:>8} {a[2]:>3}{b[1]:>8} {b[2]:>3}"
         print(f"{name:<18}{len(cases):>8}{told}   ({time.monotonic() - started:.0f} s)")
+    nasty()
 
 
 if __name__ == "__main__":

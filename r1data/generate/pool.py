@@ -60,10 +60,11 @@ def generate(
     have = set(recorded(lake, identity)["candidate_id"])
     missing = [(p, i) for key, (p, i) in wanted.items() if key not in have]
     if missing:
+        server = endpoint()  # may wait for its turn, which is no part of the rate that is told
         recorder = _Recorder(lake, identity, model, {p.text: p for p in prompts}, len(missing), report)
         decoding = Decoding(sampling.temperature, sampling.top_p, sampling.max_tokens)
         try:
-            completions(endpoint(), _requests(identity, missing), decoding, on_done=recorder.take)
+            completions(server, _requests(identity, missing), decoding, on_done=recorder.take)
         finally:
             recorder.flush()
     frame = recorded(lake, identity).filter(pl.col("candidate_id").is_in(list(wanted)))

@@ -1,5 +1,6 @@
 """Pure steps: same input, same output; what leaves has a reason; splits stay apart whatever the wording."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,60 @@ def test_jsonl_with_a_column_mapping(tmp_path: Any) -> None:
     columns = {"question": "q", "answer": "a"}
     source = SourceParams(name="f", url=str(path), columns=columns, answer_after="####")
     assert problems(params=ProblemsParams(sources=(source,)))["answer"].to_list() == ["12"]
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real data sets are not on this machine")
+def test_humaneval_as_a_source_of_programming_problems() -> None:
+    columns = {
+        "question": "prompt",
+        "prelude": "prompt",
+        "asserts": "test",
+        "function": "entry_point",
+        "solution": "canonical_solution",
+    }
+    source = SourceParams(name="humaneval", kind="code", url=str(SHARED / "humaneval_even.jsonl"), columns=columns)
+    found = problems(params=ProblemsParams(sources=(source,)))
+    assert found.height == 82
+    assert set(found["kind"]) == {"code"}
+    assert gold_failures(found.select("kind", "answer").iter_rows()) == []
+
+
+def write(path: Path, *records: dict[str, Any]) -> str:
+    path.write_text("".join(json.dumps(r) + "\n" for r in records), encoding="utf-8")
+    return str(path)
+
+
+def test_programming_problems_with_test_sets_as_text_or_as_records(tmp_path: Path) -> None:
+    tests = {"stdio": [["1 2", "3"]], "solution": "print(sum(map(int, input().split())))"}
+    for i, told in enumerate((json.dumps(tests), tests)):
+        source = SourceParams(
+            name="f", kind="code", url=write(tmp_path / f"{i}.jsonl", {"question": "Add.", "tests": told})
+        )
+        found = problems(params=ProblemsParams(sources=(source,)))
+        assert json.loads(found["answer"][0]) == tests
+        assert gold_failures(found.select("kind", "answer").iter_rows()) == []
+
+
+@pytest.mark.parametrize("answer", ["B", "b", 1, "Paris"])
+@pytest.mark.parametrize("options", [["Lyon", "Paris"], {"A": "Lyon", "B": "Paris", "C": None}])
+def test_choices_are_listed_and_the_answer_is_a_letter(answer: str | int, options: Any, tmp_path: Path) -> None:
+    url = write(tmp_path / "c.jsonl", {"question": "Capital?", "answer": answer, "options": options})
+    found = problems(params=ProblemsParams(sources=(SourceParams(name="f", kind="choice", url=url),)))
+    assert found["question"].to_list() == ["Capital?\nA. Lyon\nB. Paris"]
+    assert json.loads(found["answer"][0]) == {"answer": "B", "options": {"A": "Lyon", "B": "Paris"}}
+
+
+def test_a_choice_whose_answer_is_no_option_is_named(tmp_path: Path) -> None:
+    url = write(tmp_path / "c.jsonl", {"question": "Capital?", "answer": "Rome", "options": ["Lyon", "Paris"]})
+    with pytest.raises(RecipeError, match="the answer 'Rome' is none of the options"):
+        problems(params=ProblemsParams(sources=(SourceParams(name="f", kind="choice", url=url),)))
+
+
+def test_puzzles_bring_what_their_scorer_needs() -> None:
+    source = SourceParams(name="f", kind="logic", task="knights_knaves", size=3)
+    found = problems(params=ProblemsParams(sources=(source,)))
+    assert found.height == 3
+    assert gold_failures(found.select("kind", "answer").iter_rows()) == []
 
 
 def test_missing_column_is_named(tmp_path: Any) -> None:

@@ -1,6 +1,7 @@
 """Verdicts: three values, a reason where there is none to give, and a symbolic tier that cannot hang the run."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -70,6 +71,14 @@ def test_nasty_answer_is_bounded_and_the_next_is_judged(nasty: str) -> None:
     outcomes = symbolic_comparisons([("3", nasty), plain])
     assert outcomes["3", nasty] != "equal"
     assert outcomes[plain] == "equal"
+
+
+@pytest.mark.parametrize("character", ["7", "(", "\\", "{", "<"])
+def test_a_megabyte_is_refused_at_once(character: str) -> None:
+    started = time.monotonic()
+    (found,) = judged([Asked(f"<answer>{character * 1_000_000}</answer>", "stop", "x+3")])
+    assert found.verdict in ("undecided", "wrong")
+    assert time.monotonic() - started < 20
 
 
 def test_threads_share_one_server() -> None:
