@@ -14,6 +14,7 @@ from r1data.judge.answers import filled, votes_by_prompt
 from r1data.params import Params
 from r1data.rewards.format import summary
 from r1data.step import Step
+from r1data.steps.preferences import preference, preferences_frame
 from schemas import TABLES
 
 # arena-hard's five verdicts as points for the response shown as A (paper B.2; the scale is ours, it is not stated)
@@ -60,9 +61,7 @@ def judged_preferences(
     """PREFERENCES: the pairs whose mean difference over the readable votes is above `least_margin`."""
     votes = votes_by_prompt(judgements, list(POINTS))
     rows = [_row(params, a, b, *_points(params, a, b, votes)) for a, b in pairs(params, candidates, problems)]
-    kept = [r for r in rows if r is not None and r["margin"] > params.least_margin]
-    schema = {f.name: {"int64": pl.Int64, "double": pl.Float64}.get(str(f.type), pl.String) for f in PREFERENCES.schema}
-    return pl.DataFrame(kept, schema=schema)
+    return preferences_frame([r for r in rows if r is not None])
 
 
 def pair_drops(
@@ -98,27 +97,12 @@ def _points(params: PairJudgeParams, a: Row, b: Row, votes: dict[str, list[str |
 
 def _row(params: PairJudgeParams, a: Row, b: Row, points: Sequence[int], unread: int) -> Row | None:
     mean = sum(points) / len(points) if points else 0.0
-    if mean == 0.0:
+    if abs(mean) <= params.least_margin:
         return None
     better, worse = (a, b) if mean > 0 else (b, a)
-    return {
-        "pair_id": row_id("pair", better["prompt"], better["completion"], worse["completion"]),
-        "problem_id": better["problem_id"],
-        "prompt": better["prompt"],
-        "chosen_id": better["candidate_id"],
-        "rejected_id": worse["candidate_id"],
-        "chosen": better["summary"],
-        "rejected": worse["summary"],
-        "margin": abs(mean),
-        "votes": len(points),
-        "unread_votes": unread,
-        "chosen_characters": len(better["summary"]),
-        "rejected_characters": len(worse["summary"]),
-        "judge": params.model,
-    }
+    return preference(better, worse, abs(mean), params.model, len(points), unread)
 
 
-PREFERENCES = TABLES["preferences"]
 JUDGE_PAIRS = Step("judge_pairs", "1", "call", TABLES["candidates"])
-JUDGED_PREFER = Step("judged_preferences", "1", "reduce", PREFERENCES, judged_preferences)
+JUDGED_PREFER = Step("judged_preferences", "1", "reduce", TABLES["preferences"], judged_preferences)
 PAIR_DROPS = Step("pair_drops", "1", "reduce", TABLES["drops"], pair_drops)

@@ -1,5 +1,6 @@
 """What an audit found: how often the second method rejects what was accepted, and accepts what was rejected."""
 
+from collections.abc import Iterator
 from math import sqrt
 
 import polars as pl
@@ -16,8 +17,7 @@ Z = 1.959964
 
 def audit_rows(lake: Lake, recipe: str) -> list[tuple[str, ...]]:
     """A row for false accepts and one for false rejects, by audited dataset and kind."""
-    names = [r for r in list_refs(lake) if r.startswith(f"{recipe}/") and r.endswith("/audit")]
-    return [row for name in names for row in _rows(name.split("/", 1)[1], read_rows(lake, resolve(lake, name)))]
+    return [row for name, frame in _audits(lake, recipe) for row in _rows(name, frame)]
 
 
 def audit_markdown(lake: Lake, recipe: str) -> str:
@@ -27,12 +27,9 @@ def audit_markdown(lake: Lake, recipe: str) -> str:
 
 def disagreements(lake: Lake, recipe: str, most: int = 8) -> list[str]:
     """Answers that the two methods judge differently, for people to look at."""
-    names = [r for r in list_refs(lake) if r.startswith(f"{recipe}/") and r.endswith("/audit")]
     found = []
-    for name in names:
-        rows = read_rows(lake, resolve(lake, name)).filter(
-            (pl.col("verdict") != pl.col("second")) & (pl.col("second") != "undecided")
-        )
+    for _, frame in _audits(lake, recipe):
+        rows = frame.filter((pl.col("verdict") != pl.col("second")) & (pl.col("second") != "undecided"))
         found += [
             f"{r['verdict']} by {r['tier']}, {r['second']} by {r['method']}: {r['answer']}  ({r['candidate_id']})"
             for r in rows.head(most).to_dicts()
@@ -49,6 +46,14 @@ def wilson(count: int, of: int) -> tuple[float, float]:
     return max(0.0, (middle - half) / (1 + z / of)), min(1.0, (middle + half) / (1 + z / of))
 
 
+def _audits(lake: Lake, recipe: str) -> Iterator[tuple[str, pl.DataFrame]]:
+    """What was audited, and AUDITS of it."""
+    for ref in list_refs(lake):
+        if ref.startswith(f"{recipe}/") and ref.endswith("/audit"):
+            name = ref.removeprefix(f"{recipe}/").removesuffix("/audit")
+            yield name, pl.DataFrame(read_rows(lake, resolve(lake, ref)))
+
+
 def _rows(audit: str, frame: pl.DataFrame) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
     for kind, method in frame.select("kind", "method").unique().sort("kind").iter_rows():
@@ -60,7 +65,7 @@ def _rows(audit: str, frame: pl.DataFrame) -> list[tuple[str, ...]]:
             share = f"{100 * differ / said.height:.1f} %" if said.height else "-"
             found.append(
                 (
-                    f"{audit.removesuffix('/audit')}: {name}",
+                    f"{audit}: {name}",
                     kind,
                     method,
                     f"{said.height:,}",

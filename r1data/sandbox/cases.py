@@ -20,9 +20,7 @@ from r1data.sandbox.jail import Died
 from r1data.sandbox.job import BROKEN
 from r1data.sandbox.plain import plain, value_of
 
-Status = Literal[
-    "passed", "wrong", "runtime_error", "timeout", "memory", "output_limit", "no_code", "infra_error", "bad_tests"
-]
+Status = Literal["passed", "wrong", "runtime_error", "timeout", "memory", "output_limit", "infra_error", "bad_tests"]
 RELATIVE = 1e-9
 _MIB = 1 << 20
 

@@ -42,9 +42,7 @@ def preferences(*, params: PreferenceParams, candidates: pl.DataFrame, problems:
     apart = [p for p in pairs if p is not None and float(str(p["margin"])) >= params.least_margin]
     unique = {str(p["pair_id"]): p for p in apart}
     chosen = [unique[k] for k in sorted(unique)][: params.max_pairs]
-    kinds = {"int64": pl.Int64, "double": pl.Float64}
-    schema = {f.name: kinds.get(str(f.type), pl.String) for f in TABLES["preferences"].schema}
-    return pl.DataFrame(chosen, schema=schema)
+    return preferences_frame(chosen)
 
 
 def safety_labels(*, params: Params, candidates: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:
@@ -70,21 +68,35 @@ def _pair(a: dict[str, str], b: dict[str, str]) -> dict[str, object] | None:
     if x == y:
         return None
     better, worse = (a, b) if x > y else (b, a)
+    return preference(better, worse, float(abs(x - y)), JUDGE)
+
+
+def preference(
+    better: dict[str, str], worse: dict[str, str], margin: float, judge: str, votes: int = 1, unread: int = 0
+) -> dict[str, object]:
+    """One row of PREFERENCES from two candidates."""
+    chosen, rejected = summary(better["completion"]), summary(worse["completion"])
     return {
         "pair_id": row_id("pair", better["prompt"], better["completion"], worse["completion"]),
         "problem_id": better["problem_id"],
         "prompt": better["prompt"],
         "chosen_id": better["candidate_id"],
         "rejected_id": worse["candidate_id"],
-        "chosen": summary(better["completion"]),
-        "rejected": summary(worse["completion"]),
-        "margin": float(abs(x - y)),
-        "votes": 1,
-        "unread_votes": 0,
-        "chosen_characters": len(summary(better["completion"])),
-        "rejected_characters": len(summary(worse["completion"])),
-        "judge": JUDGE,
+        "chosen": chosen,
+        "rejected": rejected,
+        "margin": margin,
+        "votes": votes,
+        "unread_votes": unread,
+        "chosen_characters": len(chosen),
+        "rejected_characters": len(rejected),
+        "judge": judge,
     }
+
+
+def preferences_frame(rows: list[dict[str, object]]) -> pl.DataFrame:
+    """PREFERENCES as a frame."""
+    kinds = {"int64": pl.Int64, "double": pl.Float64}
+    return pl.DataFrame(rows, schema={f.name: kinds.get(str(f.type), pl.String) for f in TABLES["preferences"].schema})
 
 
 PREFER = Step("preferences", "2", "reduce", TABLES["preferences"], preferences)

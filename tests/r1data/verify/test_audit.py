@@ -61,9 +61,7 @@ def test_the_sample_has_both_verdicts_and_is_the_same_each_time() -> None:
 
 
 def test_the_table_counts_what_differs() -> None:
-    rows: dict[tuple[str, str], Any] = {
-        (r[0], r[1]): r for r in _rows("x/audit", audit(params=AuditParams(), **tables()))
-    }
+    rows: dict[tuple[str, str], Any] = {(r[0], r[1]): r for r in _rows("x", audit(params=AuditParams(), **tables()))}
     assert rows["x: false rejects", "math"][3:6] == ("2", "1", "50.0 %")
     assert rows["x: false accepts", "math"][3:6] == ("2", "0", "0.0 %")
 

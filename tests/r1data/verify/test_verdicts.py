@@ -1,5 +1,6 @@
 """Verdicts: three values, a reason where there is none to give, and a symbolic tier that cannot hang the run."""
 
+import asyncio
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -79,6 +80,17 @@ def test_a_megabyte_is_refused_at_once(character: str) -> None:
     (found,) = judged([Asked(f"<answer>{character * 1_000_000}</answer>", "stop", "x+3")])
     assert found.verdict in ("undecided", "wrong")
     assert time.monotonic() - started < 20
+
+
+def test_an_event_loop_may_ask_itself_or_by_threads() -> None:
+    asked = [Asked("<answer>1+x</answer>", "stop", "x+1"), Asked("<answer>2</answer>", "stop", "3")]
+
+    async def ask() -> list[list[str]]:
+        here = judged(asked)
+        there = await asyncio.gather(*(asyncio.to_thread(judged, asked) for _ in range(4)))
+        return [[v.verdict for v in found] for found in (here, *there)]
+
+    assert asyncio.run(ask()) == [["correct", "wrong"]] * 5
 
 
 def test_threads_share_one_server() -> None:
