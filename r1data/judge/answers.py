@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from r1data.judge.reading import majority, verdict_in
+from r1data.judge.reading import judge_name, majority, verdict_in
 from r1data.params import Params
 from r1data.rewards.format import summary
 from r1data.rewards.score import RuleVerdict
@@ -55,13 +55,12 @@ def answer_questions(
 
 
 def judged_answers(
-    template: str, candidates: pl.DataFrame, problems: pl.DataFrame, judgements: pl.DataFrame, judge: str
+    params: AnswerJudgeParams, candidates: pl.DataFrame, problems: pl.DataFrame, judgements: pl.DataFrame
 ) -> dict[str, RuleVerdict]:
     """The verdict by candidate_id of every candidate whose problem is of kind `judged`."""
-    votes = votes_by_prompt(judgements, LABELS)
-    return {
-        r["candidate_id"]: _verdict(r, votes.get(text, []), judge) for r, text in _asked(template, candidates, problems)
-    }
+    votes, judge = votes_by_prompt(judgements, LABELS), judge_name(params.model, params.template)
+    asked = _asked(params.template, candidates, problems)
+    return {r["candidate_id"]: _verdict(r, votes.get(text, []), judge) for r, text in asked}
 
 
 def votes_by_prompt(judgements: pl.DataFrame, allowed: Sequence[str]) -> dict[str, list[str | None]]:

@@ -11,6 +11,7 @@ import polars as pl
 
 from r1data.digest import row_id
 from r1data.judge.answers import filled, votes_by_prompt
+from r1data.judge.reading import judge_name
 from r1data.params import Params
 from r1data.rewards.format import summary
 from r1data.step import Step
@@ -100,7 +101,7 @@ def _row(params: PairJudgeParams, a: Row, b: Row, points: Sequence[int], unread:
     if abs(mean) <= params.least_margin:
         return None
     better, worse = (a, b) if mean > 0 else (b, a)
-    return preference(better, worse, abs(mean), params.model, len(points), unread)
+    return preference(better, worse, abs(mean), judge_name(params.model, params.template), len(points), unread)
 
 
 JUDGE_PAIRS = Step("judge_pairs", "1", "call", TABLES["candidates"])

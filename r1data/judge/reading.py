@@ -4,8 +4,15 @@ import json
 import re
 from collections.abc import Collection, Sequence
 
+from r1data.digest import digest_json
+
 _FENCE = re.compile(r"```(?:json)?\s*\n(.*)\n\s*```", re.DOTALL)
 LONGEST = 100_000
+
+
+def judge_name(model: str, template: str) -> str:
+    """Who judged, as rows say it: the model and the hash of the prompt that it was asked with."""
+    return f"judge {model} {digest_json(template)[:8]}"
 
 
 def verdict_in(answer: str, finish_reason: str, allowed: Collection[str]) -> str | None:

@@ -21,7 +21,7 @@ from r1data.sandbox.job import BROKEN
 from r1data.sandbox.plain import plain, value_of
 
 Status = Literal["passed", "wrong", "runtime_error", "timeout", "memory", "output_limit", "infra_error", "bad_tests"]
-RELATIVE = 1e-9
+RELATIVE, ABSOLUTE = 1e-9, 1e-12
 _MIB = 1 << 20
 
 
@@ -183,7 +183,7 @@ def _values(ran: Ran, count: int) -> Iterator[tuple[int, Any]]:
 
 
 def same(found: Any, expected: Any) -> bool:
-    """Equal as Python's plain values are; a tuple equals a list, floats within 1e-9 relatively."""
+    """Equal as Python's plain values are; a tuple equals a list, floats within 1e-9 relatively or 1e-12."""
     if isinstance(expected, list | tuple):
         return isinstance(found, list | tuple) and len(found) == len(expected) and all(map(same, found, expected))
     if isinstance(expected, dict):
@@ -193,7 +193,7 @@ def same(found: Any, expected: Any) -> bool:
             and all(same(found[k], expected[k]) for k in found)
         )
     if isinstance(expected, float) and type(found) in (int, float):
-        return math.isclose(found, expected, rel_tol=RELATIVE, abs_tol=RELATIVE) or found == expected
+        return math.isclose(found, expected, rel_tol=RELATIVE, abs_tol=ABSOLUTE) or found == expected
     if type(found) is float and type(expected) is int:
         return found == expected
     return bool(found == expected)

@@ -6,6 +6,7 @@ Used on both sides; standard library only, because inside nothing else exists.
 from typing import Any
 
 DEEPEST = 50
+LONG_INTEGER = 1_000  # bits
 _SEQUENCES: dict[type, str] = {list: "l", tuple: "t", set: "s", frozenset: "s"}
 
 
@@ -15,6 +16,8 @@ def plain(value: Any, depth: int = 0) -> Any:
     Types are compared exactly: a subclass could carry its own `__eq__`. Raises `ValueError` for anything else.
     """
     kind = type(value)
+    if kind is int and value.bit_length() > LONG_INTEGER:
+        return {"i": hex(value)}  # decimal digits have a limit, and a cost that grows with their square
     if value is None or kind in (bool, int, str):
         return value
     if kind in (float, complex):
@@ -33,6 +36,8 @@ def value_of(told: Any) -> Any:
     if told is None or type(told) in (bool, int, str):
         return told
     ((tag, body),) = told.items()
+    if tag == "i":
+        return int(body, 16)
     if tag in ("f", "c"):
         return float(body) if tag == "f" else complex(body)
     if tag == "d":

@@ -47,7 +47,6 @@ def limit(cpu_seconds: int, memory_bytes: int) -> None:
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NPROC, OPEN_FILES),
     ):
         resource.setrlimit(what, (value, value))
     resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES, STACK_BYTES))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ruff import find_ruff_bin
 
-SECONDS = 120.0
+SECONDS = 60.0
 
 
 def lints(programs: Sequence[str]) -> list[bool | None]:

@@ -56,8 +56,7 @@ def verdicts(
     told = candidates.select("completion", "finish_reason", "problem_id").iter_rows()
     found = judged([Asked(text, finish, *about.get(p, (None, "math"))) for text, finish, p in told], params.symbolic)
     if params.judge and judgements is not None:
-        template, judge = params.judge.template, f"judge {params.judge.model}"
-        by_judge = judged_answers(template, candidates, problems, judgements, judge)
+        by_judge = judged_answers(params.judge, candidates, problems, judgements)
         found = [by_judge.get(c, v) for c, v in zip(candidates["candidate_id"], found, strict=True)]
     each = (time.perf_counter() - started) * 1000 / max(1, len(found))
     facts = [v.program or ProgramFacts() for v in found]

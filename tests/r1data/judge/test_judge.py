@@ -119,7 +119,7 @@ def test_answers_are_judged_over_http_and_become_verdicts(server: Server, lake: 
     found = verdicts(params=params, judgements=votes, **frames).sort("candidate_id")  # type: ignore[arg-type]
     assert found["verdict"].to_list() == ["correct", "wrong", "undecided", "undecided"]
     assert found["reason"].to_list() == ["", "", "unreadable_judgement", "no_rule"]
-    assert found["tier"].to_list()[:3] == ["judge judge"] * 3
+    assert {t.rpartition(" ")[0] for t in found["tier"].to_list()[:3]} == {"judge judge"}
 
 
 def test_what_is_beyond_the_budget_is_not_asked_and_undecided() -> None:
@@ -128,7 +128,7 @@ def test_what_is_beyond_the_budget_is_not_asked_and_undecided() -> None:
     assert len(answer_questions(params=ANSWERS, **frames)) == 3
     ((_, prompt),) = answer_questions(params=params, **frames)
     votes = frame([{"prompt": prompt, "completion": '{"verdict": "correct"}'}])
-    found = judged_answers(params.template, SAID, ASKED, votes, "judge")
+    found = judged_answers(params, SAID, ASKED, votes)
     assert [found[c].verdict for c in "abc"] == ["correct", "undecided", "undecided"]
     assert found["b"].reason == "no_judgement"
 

@@ -133,6 +133,13 @@ def test_plain_values_cross_the_wall(value: object) -> None:
     assert value_of(json.loads(json.dumps(plain(value)))) == value
 
 
+def test_integers_of_any_size_cross_the_wall(sandbox: Sandbox) -> None:
+    huge = -(7**9_999)
+    assert value_of(json.loads(json.dumps(plain(huge)))) == huge
+    (report,) = sandbox.run([("def f(n): return 7 ** n", TestSet(calls=(([9_999], -huge),), functions=("f",)))])
+    assert report.status == "passed"
+
+
 @pytest.mark.parametrize(
     ("found", "expected", "equal"),
     [
