@@ -8,6 +8,7 @@ import pytest
 
 from r1data.errors import RecipeError
 from r1data.manifest import Manifest
+from r1data.steps.preferences import preference, preferences_frame
 from r1data.training_params import OptimizerParams, RewardModelParams
 from training import reward_model
 from training.job import Job
@@ -19,6 +20,10 @@ HELPFUL = RewardModelParams(optimizer=OPTIMIZER, target="helpful", epochs=20, ba
 SAFE = HELPFUL.model_copy(update={"target": "safe"})
 
 
+def candidate(completion: str) -> dict[str, str]:
+    return {"candidate_id": completion, "problem_id": "", "prompt": PROMPT, "completion": completion}
+
+
 def judged(workshop: Any, base: Manifest, params: RewardModelParams, count: int = 20) -> Job:
     rows = range(count)
     shared = {
@@ -28,10 +33,15 @@ def judged(workshop: Any, base: Manifest, params: RewardModelParams, count: int 
     }
     good, bad = ["3"] * count, ["3!!!"] * count
     if params.target == "helpful":
-        ids = {"pair_id": [f"{i:03d}" for i in rows], "chosen_id": good, "rejected_id": bad, "margin": [1] * count}
-        data = workshop.dataset(
-            "pairs", "preferences", pl.DataFrame({**shared, **ids, "chosen": good, "rejected": bad})
-        )
+        pairs = [
+            {
+                **preference(candidate("3"), candidate("3!!!"), 1.0, "x"),
+                "pair_id": f"{i:03d}",
+                "problem_id": f"p{i % 5}",
+            }
+            for i in rows
+        ]
+        data = workshop.dataset("pairs", "preferences", preferences_frame(pairs))
     else:
         labels = {
             "candidate_id": [f"{i:03d}" for i in rows],
