@@ -3,6 +3,7 @@
 python -m r1data.generate.fake_server --model DIR --port 8000
 
 It answers sums in R1's pattern: right six times in ten, formatted eight in ten, in the other language three in ten.
+Asked for a function that returns x + N it writes one, right six times in ten.
 As a chat model it is a teacher that gives back the thought it was shown, with the last number in it as the answer; and
 a judge: of an answer, whether the reference stands in it; of a pair, the shorter one. To "mumble" it replies no JSON.
 Asked for test inputs it writes a program that prints pairs of numbers.
@@ -22,6 +23,7 @@ from tokenizers import Tokenizer
 from r1data.digest import seed_from
 
 _SUM = re.compile(r"(\d+)\s*([-+加减])\s*(\d+)")
+_FUNCTION = re.compile(r"function (\w+)\(x\) that returns x \+ (\d+)")
 _SHOWN = re.compile(r"## Thought process\n(.*?)\n\n## Task", re.DOTALL)
 _REFERENCE = re.compile(r"## Reference answer\n(.*?)\n\n## Answer to be evaluated\n(.*?)\n\n## Labels", re.DOTALL)
 _PAIR = re.compile(r"## Response A\n(.*?)\n\n## Response B\n(.*?)\n\nNothing in", re.DOTALL)
@@ -36,6 +38,12 @@ CONTROL = frozenset(
 def answer(prompt: str, seed: int) -> str:
     """The completion of a prompt under a seed."""
     rng = random.Random(seed_from("fake", prompt, seed))
+    wanted = _FUNCTION.search(prompt)
+    if wanted:
+        value = wanted[2] if rng.random() < 0.6 else "1"
+        return (
+            f"<think>take x and then add {value} to it</think><answer>def {wanted[1]}(x): return x + {value}</answer>"
+        )
     found = _SUM.search(prompt)
     if not found:
         return rng.choice(["Hello, can I help?", "Sorry, I can not.", "It is 4711.", "你好,我能说中文。", "再见。"])

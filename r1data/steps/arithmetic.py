@@ -9,6 +9,7 @@ from r1data.steps.small_talk import WORDS
 
 _TO_ZH = dict(WORDS)
 _TO_EN = {zh: en for en, zh in WORDS}
+_SUM = re.compile(r"\d+ [-+] \d+")
 _TOKEN = re.compile(r"\d+|[A-Za-z]+|,|[一-鿿]")
 
 
@@ -25,6 +26,11 @@ class Sum:
     def value(self) -> int:
         """The right result."""
         return self.a + self.b if self.op == "+" else self.a - self.b
+
+
+def is_sum(metadata: str) -> bool:
+    """Whether a problem is one of the demo's sums."""
+    return _SUM.fullmatch(str(json.loads(metadata).get("expression"))) is not None
 
 
 def sum_of(metadata: str, language: str) -> Sum:

@@ -9,8 +9,9 @@ import polars as pl
 
 from r1data.digest import row_id, seed_from
 from r1data.params import Params
+from r1data.rewards.kinds import JUDGED_BY_MODEL
 from r1data.step import Step
-from r1data.steps.arithmetic import Sum, chain, sum_of, summary_sentence
+from r1data.steps.arithmetic import Sum, chain, is_sum, sum_of, summary_sentence
 from r1data.steps.small_talk import GOOD
 from schemas import TABLES
 
@@ -35,8 +36,8 @@ class CorpusParams(Params):
 def corpus(*, params: CorpusParams, problems: pl.DataFrame) -> pl.DataFrame:
     """CORPUS documents; each is seeded by its own number."""
     sums = problems.filter(pl.col("kind") == "math")
-    held = {sum_of(m, "en") for m in sums.filter(pl.col("split") != "train")["metadata"]}
-    talk = problems.filter(pl.col("kind") != "math").sort("problem_id").to_dicts()
+    held = {sum_of(m, "en") for m in sums.filter(pl.col("split") != "train")["metadata"] if is_sum(m)}
+    talk = problems.filter(pl.col("kind").is_in(JUDGED_BY_MODEL)).sort("problem_id").to_dicts()
     texts = [_document(random.Random(seed_from(params.seed, i)), params, held, talk) for i in range(params.documents)]
     return pl.DataFrame(
         {

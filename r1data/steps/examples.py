@@ -5,11 +5,12 @@ import random
 import polars as pl
 
 from r1data.digest import row_id, seed_from
+from r1data.errors import RecipeError
 from r1data.params import Params
 from r1data.rewards.format import answer_text, thought
 from r1data.rewards.score import rule_verdict
 from r1data.step import Step
-from r1data.steps.arithmetic import rewritten, sum_of, summary_sentence
+from r1data.steps.arithmetic import is_sum, rewritten, sum_of, summary_sentence
 from schemas import TABLES
 
 _TEXT = pl.String
@@ -34,6 +35,9 @@ def cold_start(
         chain = thought(row["completion"])
         assert answer is not None, f"{row['candidate_id']}: passed the gates without an answer"
         assert chain is not None, f"{row['candidate_id']}: passed the gates without a thought"
+        if not is_sum(row["metadata"]):
+            told = f"cold start: the stated rule refines the demo's sums alone, not problem {row['problem_id']}"
+            raise RecipeError(told, "give the recipe a [cold_start.teacher]")
         s = sum_of(row["metadata"], row["language"])
         text = f"<think>{rewritten(chain, s.language)}</think>{summary_sentence(s, answer)}<answer>{answer}</answer>"
         assert rule_verdict(text, "stop", row["gold"]).verdict == "correct", "refinement changed the answer"

@@ -124,12 +124,13 @@ def _reasoning_gym(source: SourceParams) -> Iterator[dict[str, Any]]:
 
 def _file(source: SourceParams, url: str) -> Iterator[dict[str, Any]]:
     columns = wanted_columns(source.kind, source.columns)
-    frame = _frame(source, url)
+    records = _records(source, url)
+    theirs_all = list(dict.fromkeys(name for record in records for name in record))
     for ours, theirs in columns.items():
-        if theirs not in frame.columns:
-            remedy = f"set columns.{ours} to one of: {', '.join(frame.columns)}"
+        if theirs not in theirs_all:
+            remedy = f"set columns.{ours} to one of: {', '.join(theirs_all)}"
             raise RecipeError(f"source {source.name!r}: {url} has no column {theirs!r}", remedy)
-    for record in frame.head(source.limit or frame.height).to_dicts():
+    for record in ({**dict.fromkeys(theirs_all), **r} for r in records[: source.limit]):
         answer, added = gold(source.kind, record, columns, source.name)
         if source.answer_after:
             before, mark, after = answer.rpartition(source.answer_after)
@@ -138,11 +139,24 @@ def _file(source: SourceParams, url: str) -> Iterator[dict[str, Any]]:
         yield row(source, str(record[columns["question"]]) + added, answer, language, {})
 
 
-def _frame(source: SourceParams, url: str) -> pl.DataFrame:
+def _records(source: SourceParams, url: str) -> list[dict[str, Any]]:
+    """The file's records; JSON lines are read as they are, since test sets hold values of mixed types."""
     with boundary(RecipeError, f"source {source.name!r}: {url}", "check the URL, its format and the credentials"):
         with fsspec.open(url, "rb") as f:
-            data = io.BytesIO(f.read())
-        return pl.read_parquet(data) if url.endswith(".parquet") else pl.read_ndjson(data, infer_schema_length=None)
+            data: bytes = f.read()
+        if url.endswith(".parquet"):
+            return pl.read_parquet(io.BytesIO(data)).to_dicts()
+    return [_record(source, url, n, line) for n, line in enumerate(data.splitlines(), 1) if line.strip()]
+
+
+def _record(source: SourceParams, url: str, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError as e:
+        raise RecipeError(f"source {source.name!r}: {url}, line {number}: {e}", "mend or remove that line") from e
+    if not isinstance(found, dict):
+        raise RecipeError(f"source {source.name!r}: {url}, line {number}: no JSON object", "one object a line")
+    return found
 
 
 def row(source: SourceParams, question: str, answer: str, language: str, metadata: dict[str, Any]) -> dict[str, Any]:

@@ -159,6 +159,14 @@ def test_missing_column_is_named(tmp_path: Any) -> None:
         problems(params=ProblemsParams(sources=(SourceParams(name="f", url=str(path)),)))
 
 
+@pytest.mark.parametrize(("line", "told"), [('{"q": ', "line 2: Expecting value"), ("[1]", "line 2: no JSON object")])
+def test_a_broken_line_is_named(line: str, told: str, tmp_path: Any) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(f'{{"question": "1+1?", "answer": "2"}}\n{line}\n', encoding="utf-8")
+    with pytest.raises(RecipeError, match=told):
+        problems(params=ProblemsParams(sources=(SourceParams(name="f", url=str(path)),)))
+
+
 def test_missing_file_is_named() -> None:
     with pytest.raises(RecipeError, match=r"nowhere\.jsonl"):
         problems(params=ProblemsParams(sources=(SourceParams(name="f", url="nowhere.jsonl"),)))
