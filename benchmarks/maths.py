@@ -117,7 +117,7 @@ def ours(cases: list[Case]) -> list[bool]:
 def cpu() -> float:
     """CPU seconds so far of this process, the symbolic server and its workers, living and ended."""
     own = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-    server = symbolic.server_pid()
+    server = symbolic.SERVICE.pid()
     if server is None:
         return own
     workers = Path(f"/proc/{server}/task/{server}/children").read_text().split()

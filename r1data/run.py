@@ -3,6 +3,7 @@
 `run_recipe("demo", settings)` is what `r1 run demo` does; the Prefect flow runs the same nodes by the same `Session`.
 """
 
+import sys
 import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, nullcontext
@@ -32,10 +33,15 @@ from r1data.stages import STAGES, graph, needs_of_nodes, needs_of_stages
 from r1data.stages.sampling import GenerateParams
 from r1data.step import Node
 from r1data.storage import Lake
-from r1data.verify.canaries import check_canaries, gold_failures
+from r1data.verify.canaries import check_sources, gold_failures
 
 T = TypeVar("T")
 REVIEWED = "cold_start"
+
+
+def say(line: str) -> None:
+    """Print a line in one piece: several nodes speak at a time."""
+    sys.stdout.write(f"{line}\n")
 
 
 @dataclass
@@ -128,13 +134,13 @@ class Session:
 
     recipe_name: str
     settings: Settings
-    report: Callable[[str], None] = print
+    report: Callable[[str], None] = say
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> "Session":
         """Read the recipe, open the lake, check the verifier on its canaries; servers start when first needed."""
         self.recipe = pinned(load_recipe(self.recipe_name))
-        check_canaries({source.kind for source in self.recipe.sources})
+        check_sources(self.recipe.sources)
         self.lake = Lake.open(self.settings.lake)
         self.nodes = {n.name: n for n in graph(self.recipe)}
         slots = threading.Semaphore(self.recipe.cluster.parallel)
@@ -194,7 +200,7 @@ class Session:
 
 
 def run_recipe(
-    name: str, settings: Settings, stages: list[str] | None = None, report: Callable[[str], None] = print
+    name: str, settings: Settings, stages: list[str] | None = None, report: Callable[[str], None] = say
 ) -> int:
     """Run a recipe, or the stages named and what they need; the number of nodes computed."""
     unknown = set(stages or []) - set(STAGES)

@@ -18,10 +18,10 @@ def check(recipe: RecipeName) -> None:
     """
     from r1data.recipe import load_recipe
     from r1data.stages import graph
-    from r1data.verify.canaries import check_canaries
+    from r1data.verify.canaries import check_sources
 
     found = load_recipe(recipe)
-    check_canaries({source.kind for source in found.sources})
+    check_sources(found.sources)
     print(f"{found.name}: {len(graph(found))} nodes, no fault found; the verifier passes its canaries")
 
 
@@ -59,7 +59,7 @@ def run(
     from r1data.run import run_recipe
 
     settings = settings_of(context, lake)
-    computed = run_recipe(recipe, settings, stage, report=print)
+    computed = run_recipe(recipe, settings, stage)
     print(f"{computed} nodes computed" if computed else "nothing to do")
     if not stage:
         there, name = opened(context, lake), load_recipe(recipe).name

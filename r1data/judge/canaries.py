@@ -33,7 +33,8 @@ def canary_questions(params: AnswerJudgeParams | PairJudgeParams) -> dict[str, t
 def check_judge(model: str, known: Mapping[str, Sequence[str]], votes: Mapping[str, Sequence[str | None]]) -> None:
     """Raise `CheckFailed` naming the first canary whose majority is none of the known verdicts."""
     for prompt, right in known.items():
-        found, reason = majority(votes.get(prompt, ()))
+        # votes that are right in different words agree
+        found, reason = majority([right[0] if v in right else v for v in votes.get(prompt, ())])
         if found not in right:
             said, known_is = found or reason.replace("_", " "), " or ".join(right)
             raise CheckFailed(

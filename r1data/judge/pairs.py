@@ -88,20 +88,22 @@ def _orders(params: PairJudgeParams, a: Row, b: Row) -> tuple[str, str]:
     return first, second
 
 
-def _points(params: PairJudgeParams, a: Row, b: Row, votes: dict[str, list[str | None]]) -> tuple[list[int], int]:
-    """Points for a by every readable vote, and how many were not; none where one order is unread: order is a bias."""
+def _points(params: PairJudgeParams, a: Row, b: Row, votes: dict[str, list[str | None]]) -> tuple[list[float], int]:
+    """Mean points for a in each order, and how many votes were unread; none where one order is: order is a bias."""
     forth, back = (votes.get(text, []) for text in _orders(params, a, b))
     for_a = [[POINTS[v] for v in forth if v], [-POINTS[v] for v in back if v]]
     unread = sum(v is None for v in (*forth, *back))
-    return [p for order in for_a for p in order] if all(for_a) else [], unread
+    return [sum(order) / len(order) for order in for_a] if all(for_a) else [], unread
 
 
-def _row(params: PairJudgeParams, a: Row, b: Row, points: Sequence[int], unread: int) -> Row | None:
+def _row(params: PairJudgeParams, a: Row, b: Row, points: Sequence[float], unread: int) -> Row | None:
     mean = sum(points) / len(points) if points else 0.0
     if abs(mean) <= params.least_margin:
         return None
     better, worse = (a, b) if mean > 0 else (b, a)
-    return preference(better, worse, abs(mean), judge_name(params.model, params.template), len(points), unread)
+    return preference(
+        better, worse, abs(mean), judge_name(params.model, params.template), params.votes - unread, unread
+    )
 
 
 JUDGE_PAIRS = Step("judge_pairs", "1", "call", TABLES["candidates"])

@@ -12,9 +12,9 @@ _THOUGHT = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 _OPEN_THOUGHT = re.compile(r"<think>.*\Z", re.DOTALL)
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _TAG = re.compile(r"</?(?:think|answer)>")
+# what follows it, to the end of the line, is the answer; the last on a line counts
 _SAYS = re.compile(
-    r"(?:answer\s+is\s*[:：]?|answer\s*[:：]|答案(?:是|为)?\s*[:：]?|^\s*A\s*[:：])\s*([^\n。]+?)\s*[.。]?\s*$",
-    re.IGNORECASE | re.MULTILINE,
+    r"answer[ \t]+is\b|answer[ \t]?[:：]|答案(?:是|为)?|^[ \t]{0,8}A[ \t]?[:：]|^[ \t]{0,8}答[:：]", re.IGNORECASE
 )
 _WORDS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _HAN = re.compile(r"[\u4e00-\u9fff]")
@@ -56,9 +56,11 @@ def answer_in(text: str) -> tuple[str | None, str]:
     boxed = _last_boxed(text)
     if boxed is not None:
         return boxed, "boxed"
-    said = _SAYS.findall(text)
-    if said:
-        return said[-1].strip(), "answer_is"
+    for line in reversed(text.splitlines()):
+        marks = list(_SAYS.finditer(line))
+        said = line[marks[-1].end() :].strip(" \t:：").rstrip(".。").strip() if marks else ""
+        if said:
+            return said, "answer_is"
     last = text.splitlines()[-1].strip() if text else ""
     return (last, "last_line") if _PLAIN.fullmatch(last) else (None, "no_answer")
 

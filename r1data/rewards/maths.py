@@ -5,6 +5,7 @@ What they cannot say is `unknown` and goes to the symbolic tier; what they say i
 
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -24,7 +25,7 @@ _REWRITES = tuple(
         (r"\{,\}", ","),
         (r"\\[dtc]frac", r"\\frac"),
         (r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}"),
-        (r"\\(?:cdot|times)(?![a-zA-Z])", "*"),
+        (r"\\(?:cdot|times)(?![a-zA-Z])|×", "*"),
         (r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)", "°"),
         (r"\\langle", "("),
         (r"\\rangle", ")"),
@@ -33,7 +34,16 @@ _REWRITES = tuple(
         (r"\s+", " "),
     )
 )
-_PREFIX = re.compile(r"(?:the (?:final )?answer is|答案(?:是|为)?|answer)\s*:?\s*", re.IGNORECASE)
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
+_SIGNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+    (re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]+"), lambda m: f"^{{{m[0].translate(_RAISED)}}}"),
+    (re.compile("[¼-¾⅐-⅞]"), lambda m: " " + unicodedata.normalize("NFKC", m[0]).replace("⁄", "/")),
+    (re.compile(r"√\s*(\d+|[a-zA-Z]|\([^()]*\))"), lambda m: rf"\sqrt{{{m[1]}}}"),
+    (re.compile(r"^\s*[€£¥￥]\s*(?=\d)"), lambda m: ""),
+    (re.compile(r"^\s*(\*\*|__)(.*)\1\s*$", re.DOTALL), lambda m: m[2]),
+)
+_EQUATION = re.compile(r"([^=]+)=([^=]+)")
+_PREFIX = re.compile(r"(?:the (?:final )?answer is|答案(?:是|为)?|答|answer)\s*:?\s*", re.IGNORECASE)
 _ASSIGNED = re.compile(r"[a-zA-Z](?:\([a-zA-Z]\))?\s*=\s*(.+)", re.DOTALL)
 _BOXED = re.compile(r"\\boxed\s*\{(.*)\}", re.DOTALL)
 _DECIMAL = r"(?:\d+(?:\.\d*)?|\.\d+)"
@@ -65,6 +75,8 @@ def normalised(text: str) -> str:
     text = text.strip()
     if _SIMPLE.fullmatch(text):  # most answers are: nothing below would change them
         return text
+    for pattern, rewritten in _SIGNS:  # before the next line makes plain digits of them
+        text = pattern.sub(rewritten, text)
     text = unicodedata.normalize("NFKC", text).strip()
     for pattern, by in _REWRITES:
         text = pattern.sub(by, text)
@@ -84,10 +96,10 @@ def read(text: str) -> Answer:
     sequence = _items(bare)
     if sequence:
         return Answer(bare, brackets=sequence[0], items=sequence[1])
-    number, unit = unit_of(bare)
+    number, unit, factor = unit_of(bare)
     percent = number.endswith("%")
     value = _number(number.removesuffix("%").strip())
-    return Answer(bare) if value is None else Answer(bare, value, percent, unit)
+    return Answer(bare) if value is None else Answer(bare, value * factor, percent, unit)
 
 
 def rational(text: str) -> Fraction | None:
@@ -105,10 +117,19 @@ def compare(answer: str, gold: str) -> Comparison:
         return "equal"
     if a.value is not None and g.value is not None:
         return _numbers(a, g)
+    if _contradicts(a.text):
+        return "different"
     if a.items and g.items and a.brackets == g.brackets:
         same = set(a.items) == set(g.items) if a.brackets == "{}" else a.items == g.items
         return "equal" if same else "different"
     return "unknown"
+
+
+def _contradicts(text: str) -> bool:
+    """Whether an answer says that a number equals another one."""
+    sides = _EQUATION.fullmatch(text)
+    values = [_number(side.strip()) for side in sides.groups()] if sides else []
+    return len(values) == 2 and None not in values and values[0] != values[1]
 
 
 def unknown_units(answer: str, gold: str) -> bool:
@@ -149,6 +170,8 @@ def _unsigned(text: str) -> Fraction | None:
     mixed = _MIXED.fullmatch(text)
     if mixed:
         return None if not int(mixed[3]) else int(mixed[1]) + Fraction(int(mixed[2]), int(mixed[3]))
+    if ", " in text:  # a list, not a decimal comma
+        return None
     text = text.replace(" ", "")
     fraction = _FRACTION.fullmatch(text)
     if fraction:

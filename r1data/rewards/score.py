@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from r1data.rewards.format import answer_in, answer_text, format_ok, is_prose, thought
 from r1data.rewards.language import language_consistency
-from r1data.rewards.maths import compare, unknown_units
+from r1data.rewards.maths import LONGEST, compare, unknown_units
 from r1data.training_params import RewardParams
 
 # the paper's list (C.2), and the Chinese words of the same use
@@ -72,6 +72,8 @@ def rule_verdict(completion: str, finish_reason: str, gold: str | None) -> RuleV
     if answer is None:
         reason = "truncated" if finish_reason != "stop" else how
         return RuleVerdict("wrong", reason, None, "extraction")
+    if len(answer) > LONGEST >= len(gold):
+        return RuleVerdict("wrong", "too_long", answer[:LONGEST], "extraction")
     if is_prose(answer) and not is_prose(gold):
         answer, how = answer_in(answer)
         if answer is None:

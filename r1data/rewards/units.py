@@ -41,6 +41,15 @@ _KNOWN = {
 }
 # words that stand after a number and are no unit
 _MATHS = {"pi", "sqrt", "log", "ln", "sin", "cos", "tan", "cot", "exp", "mod", "and", "or", "infty", "inf"}
+# words that make another number of it, in a way that is left to algebra
+_CHANGES = {"factorial", "half", "halves", "squared", "cubed", "root", "power"} | {
+    f"{part}{end}"
+    for part in ("third", "quarter", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "hundredth")
+    for end in ("", "s")
+}
+_POWERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_POWERS |= {"百万": 6, "千万": 7, "百": 2, "千": 3, "万": 4, "亿": 8}  # the longer words first
+_MULTIPLIERS = {"percent": Fraction(1, 100), "dozen": Fraction(12)} | {k: Fraction(10**v) for k, v in _POWERS.items()}
 _AFTER = re.compile(r"(.*?[\d}%.])(\s*)([A-Za-z°一-鿿][A-Za-z°一-鿿 ]*)\.?", re.DOTALL)
 _LONGEST_WORDS = 3
 
@@ -56,21 +65,41 @@ def _units() -> dict[str, Unit]:
     return found
 
 
-def unit_of(text: str) -> tuple[str, Unit | None]:
-    """(number, unit) of an answer; the text as it is where nothing after the number is a unit.
+def unit_of(text: str) -> tuple[str, Unit | None, Fraction]:
+    """(number, unit, factor) of an answer; the text as it is where what follows the number changes it or is no unit.
 
-    One or two Latin letters beside the number are a variable unless a blank stands between (`5m`, `2pi`, `3x`).
+    One or two Latin letters beside the number are a variable unless a blank stands between (`5m`, `2pi`, `3x`). The
+    factor is that of `3 million` or `3万元`.
     """
     found = _AFTER.fullmatch(text)
     if not found:
-        return text, None
+        return text, None, Fraction(1)
     number, gap, word = found[1], found[2], found[3].strip()
+    if _units().get(word.lower()) is None:
+        factor, word = _multiplied(word)
+        again, word = _multiplied(word)
+        factor *= again
+        if factor != 1 and not word:
+            return number, None, factor
+    else:
+        factor = Fraction(1)
     known = _units().get(word.lower())
     if known and (gap or len(word) > 2 or not word.isascii()):
-        return number, Unit("", known.dimension, known.factor)
+        return number, Unit("", known.dimension, known.factor), factor
     words = word.lower().split()
-    if (not gap and word.isascii()) or len(words) > _LONGEST_WORDS or _MATHS & set(words):
-        return text, None
+    if (not gap and word.isascii()) or len(words) > _LONGEST_WORDS or (_MATHS | _CHANGES) & set(words):
+        return text, None, Fraction(1)
     if word.isascii() and any(len(w) < 3 for w in words):
-        return text, None
-    return number, Unit(word.lower().removesuffix("s"))
+        return text, None, Fraction(1)
+    return number, Unit(word.lower().removesuffix("s")), factor
+
+
+def _multiplied(word: str) -> tuple[Fraction, str]:
+    """What a word begins with that multiplies the number, and the rest of it."""
+    lower = word.lower()
+    for name, factor in _MULTIPLIERS.items():
+        for spelled in (f"{name}s", name) if name.isascii() else (name,):
+            rest = lower.removeprefix(spelled)
+            if rest != lower and (not name.isascii() or not rest or rest[0] == " "):
+                return factor, word[len(spelled) :].strip()
+    return Fraction(1), word

@@ -7,12 +7,13 @@ assertions run in a jail of their own, where the program under test is a proxy.
 import math
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from r1data.errors import CheckFailed
 from r1data.sandbox.execute import Limits, Ran, Runner
@@ -22,6 +23,8 @@ from r1data.sandbox.plain import plain, value_of
 
 Status = Literal["passed", "wrong", "runtime_error", "timeout", "memory", "output_limit", "infra_error", "bad_tests"]
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
+LARGEST = sys.float_info.max
+BAD_TESTS = ("SyntaxError", "IndentationError", "ImportError", "ModuleNotFoundError", "Unsupported", "SystemExit")
 _MIB = 1 << 20
 
 
@@ -44,9 +47,9 @@ class TestSet(BaseModel):
     solution: str | None = None
     right: tuple[str, ...] = ()
     wrong: tuple[str, ...] = ()
-    cpu_seconds: int = Limits.cpu_seconds
-    wall_seconds: float = Limits.wall_seconds
-    memory_mib: int = 512
+    cpu_seconds: int = Field(default=Limits.cpu_seconds, gt=0, le=600)
+    wall_seconds: float = Field(default=Limits.wall_seconds, gt=0, le=3600)
+    memory_mib: int = Field(default=512, ge=64, le=1 << 16)
 
     @model_validator(mode="after")
     def _one_style(self) -> "TestSet":
@@ -114,7 +117,7 @@ def _stdio(runner: Runner, code: str, tests: TestSet) -> Report:
             found = replace(found, passed=found.passed + 1)
         elif found.status == "passed":
             runs = status == "wrong"
-            found = replace(found, status=status, runs=runs, parses=ran.tells("parses"), detail=_last_line(ran.err))
+            found = replace(found, status=status, runs=runs, parses=ran.parses, detail=_last_line(ran.err))
         if status in ("timeout", "memory", "output_limit") or not found.parses:
             break
     return found
@@ -132,7 +135,7 @@ def _calls(runner: Runner, code: str, tests: TestSet) -> Report:
         status = "passed"
     runs = len(answers) == len(inputs)
     return Report(
-        status, good, len(inputs), ran.tells("parses"), runs, ran.cpu_seconds, ran.tells("error") or _last_line(ran.err)
+        status, good, len(inputs), ran.parses, runs, ran.cpu_seconds, ran.tells("error") or _last_line(ran.err)
     )
 
 
@@ -146,12 +149,14 @@ def _asserts(runner: Runner, code: str, tests: TestSet) -> Report:
         status = "passed"
     elif not status and end is None:  # the tests themselves were cut off
         status = _ended(judged, tests.limits) or "infra_error"
+    elif not status and (end in BAD_TESTS or (end == "" and not ran)):
+        status = "bad_tests"
     elif not status and end not in ("", "AssertionError"):
-        status = "bad_tests" if end in ("SyntaxError", "ImportError", "ModuleNotFoundError") else "runtime_error"
+        status = "runtime_error"
     elif not status:
         status = "wrong" if judged.tells("first") in ("AssertionError", None) and ran else "runtime_error"
     detail = served.tells("error") or end or judged.tells("first") or ""
-    return Report(status, held, ran, served.tells("parses"), runs, served.cpu_seconds, str(detail))
+    return Report(status, held, ran, served.parses, runs, served.cpu_seconds, str(detail))
 
 
 def _ended(ran: Ran, limits: Limits) -> Status | Literal[""]:
@@ -160,9 +165,9 @@ def _ended(ran: Ran, limits: Limits) -> Status | Literal[""]:
         return "timeout" if ran.stopped == "timeout" else "output_limit"
     if ran.exit == -signal.SIGKILL and ran.cpu_seconds >= limits.cpu_seconds - 0.5:
         return "timeout"
-    if ran.exit == -signal.SIGKILL or (ran.exit == BROKEN and ran.tells("parses") is None):
+    if ran.parses is None and ran.exit in (BROKEN, -signal.SIGKILL):
         raise Died("a child was killed from outside" if ran.exit < 0 else "a child could not put up its walls")
-    if ran.tells("error") == "MemoryError":
+    if ran.exit == -signal.SIGKILL or ran.tells("error") == "MemoryError":
         return "memory"
     return "runtime_error" if ran.exit != 0 or ran.tells("error") else ""
 
@@ -192,7 +197,7 @@ def same(found: Any, expected: Any) -> bool:
             and found.keys() == expected.keys()
             and all(same(found[k], expected[k]) for k in found)
         )
-    if isinstance(expected, float) and type(found) in (int, float):
+    if isinstance(expected, float) and type(found) in (int, float) and abs(found) <= LARGEST:
         return math.isclose(found, expected, rel_tol=RELATIVE, abs_tol=ABSOLUTE) or found == expected
     if type(found) is float and type(expected) is int:
         return found == expected
@@ -213,8 +218,8 @@ def _same_line(found: str, expected: str) -> bool:
 def _same_number(a: str, b: str) -> bool:
     if not (re.fullmatch(r"[+-]?\d{1,40}(\.\d{0,40})?", a) and re.fullmatch(r"[+-]?\d{1,40}(\.\d{0,40})?", b)):
         return False
-    if "." not in a + b:
-        return a == b
+    if "." not in b:  # a whole number was expected
+        return "." in a and Decimal(a) == Decimal(b)
     try:
         return Decimal(a) == Decimal(b) or math.isclose(float(a), float(b), rel_tol=RELATIVE)
     except InvalidOperation:

@@ -12,6 +12,7 @@ from r1data.sandbox.jail import Died, Zygote
 
 CHUNK = 1 << 16
 KILL_SECONDS = 10.0
+MOST_LINES = 20_000
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,12 @@ class Ran:
     exit: int = 0
     cpu_seconds: float = 0.0
     stopped: str = ""
+
+    @property
+    def parses(self) -> bool | None:
+        """Whether the program parses: told first, before any of it ran; None where it did not come to that."""
+        first = self.told[0].get("parses") if self.told else None
+        return first if type(first) is bool else None
 
     def tells(self, key: str) -> Any:
         """The last value told under a key, or None."""
@@ -78,14 +85,15 @@ class Runner:
         Raises `Died` when the jail does; the job may then be tried again on another.
         """
         pipes = _crossed() if len(jobs) > 1 else [[] for _ in jobs]
-        children = [self._start(j, p, limits, stdin) for j, p in zip(jobs, pipes, strict=True)]
+        children: list[_Child] = []
         try:
+            while pipes:
+                children.append(self._start(jobs[len(children)], pipes.pop(0), limits, stdin))
             self._watch(children, limits)
             return [c.ran(limits.output_bytes) for c in children]
         finally:
-            for child in children:
-                for reader in child.collected:
-                    os.close(reader)
+            for descriptor in (*(r for c in children for r in c.collected), *(d for pair in pipes for d in pair)):
+                os.close(descriptor)
 
     def _start(self, job: dict[str, Any], crossing: list[int], limits: Limits, stdin: str) -> _Child:
         self._started += 1
@@ -96,6 +104,10 @@ class Runner:
         asked = {"number": self._started, "cpu": limits.cpu_seconds, "memory": limits.memory_bytes}
         try:
             self.zygote.send(asked, descriptors)
+        except Died:
+            for reader, _ in pipes:
+                os.close(reader)
+            raise
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -160,8 +172,8 @@ def _sealed(content: bytes) -> int:
 
 def _lines(told: bytes) -> list[dict[str, Any]]:
     """The lines that are JSON objects; the rest is nothing that our side of the wall wrote."""
-    found = []
-    for line in told.split(b"\n"):
+    found: list[dict[str, Any]] = []
+    for line in filter(None, told.split(b"\n", MOST_LINES)[:MOST_LINES]):
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):

@@ -77,13 +77,17 @@ class Zygote:
         self.poll.register(control, select.POLLIN)
 
     def serve(self) -> None:
-        """Until the control socket closes; then every child ends with this process."""
-        while True:
-            for ready, _ in self.poll.poll():
-                if ready != self.control.fileno():
-                    self._reap(ready)
-                elif not self._take():
-                    return
+        """Until the control socket closes; then every child is killed."""
+        try:
+            while True:
+                for ready, _ in self.poll.poll():
+                    if ready != self.control.fileno():
+                        self._reap(ready)
+                    elif not self._take():
+                        return
+        finally:
+            for child in self.children.values():
+                os.kill(child.pid, signal.SIGKILL)
 
     def prove(self) -> None:
         """Have one child put up its walls; raises `OSError` where this machine refuses one."""
@@ -129,6 +133,7 @@ class Zygote:
             for i, descriptor in enumerate(moved):
                 os.dup2(descriptor, i)
             walls.close_from(len(moved))
+            walls.die_with_parent()
             walls.limit(asked["cpu"], asked["memory"])
             self.seccomp.put_on()
             job.run()

@@ -6,12 +6,14 @@ runs in a child of its own without the code under test.
 """
 
 import ast
+import atexit
 import builtins
 import io
 import json
 import os
 import random
 import sys
+import threading
 import traceback
 import types
 from collections.abc import Callable
@@ -28,19 +30,32 @@ _JOB, _TOLD, _TO, _FROM = 3, 4, 5, 6
 _dumps, _loads, _write, _exit = json.dumps, json.loads, os.write, os._exit
 
 
+# collected, they would close the descriptors under the new ones
+_KEPT = (sys.stdin, sys.stdout, sys.stderr)
+# They would end an iteration of the tests quietly, or look like a fault of the tests themselves.
+SILENT = (StopIteration, StopAsyncIteration, SyntaxError, IndentationError, TabError, ImportError, ModuleNotFoundError)
+
+
 class Gone(BaseException):
     """The code under test has ended; no assertion can be judged any more."""
+
+
+class Unsupported(BaseException):
+    """The tests hand over what cannot cross the wall: a fault of the tests."""
 
 
 def run() -> None:
     """Read the job, do it, leave."""
     with os.fdopen(_JOB, "rb") as given:
         asked = json.load(given)
+    builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment] # what `site` gives to scripts
     random.seed(0)  # a fork seeds it anew; a verdict must not depend on it
-    sys.stdin, sys.stdout, sys.stderr = (
+    streams = [
         io.TextIOWrapper(os.fdopen(n, mode, closefd=False), encoding="utf-8", errors="replace")
         for n, mode in enumerate(("rb", "wb", "wb"))
-    )
+    ]
+    sys.stdin, sys.stdout, sys.stderr = streams
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = streams  # type: ignore[misc]
     code = {"run": _run, "calls": _calls, "serve": _serve, "tests": _test}[asked["mode"]](asked)
     for stream in (sys.stdout, sys.stderr):
         with suppress(BaseException):  # foreign code may have put anything there
@@ -54,16 +69,16 @@ def _told(what: dict[str, Any], to: int = _TOLD) -> None:
         left = left[_write(to, left) :]
 
 
-def _loaded(source: str) -> tuple[dict[str, Any] | None, int]:
-    """The namespace of the executed code, or None and the exit code."""
+def _loaded(source: str, name: str = "solution") -> tuple[dict[str, Any] | None, int]:
+    """The namespace of the executed code, or None and the exit code; a script is `__main__`, a library is not."""
     try:
         compiled = compile(source, "<solution>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as e:
         _told({"parses": False, "error": f"{type(e).__name__}: {e}"[:200]})
         return None, 1
     _told({"parses": True})
-    module = types.ModuleType("__main__")
-    sys.modules["__main__"] = module
+    module = types.ModuleType(name)
+    sys.modules[name] = module
     try:
         exec(compiled, module.__dict__)
     except SystemExit as e:
@@ -81,7 +96,12 @@ def _failed(e: BaseException) -> None:
 
 
 def _run(asked: dict[str, Any]) -> int:
-    return _loaded(asked["code"])[1]
+    code = _loaded(asked["code"], "__main__")[1]
+    with suppress(BaseException):  # as a script's end does: threads are waited for, then what was registered runs
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.__stdout__.flush()  # type: ignore[union-attr]
+    return code
 
 
 def _calls(asked: dict[str, Any]) -> int:
@@ -117,7 +137,10 @@ def _proxy(function: str, replies: io.TextIOWrapper) -> Callable[..., Any]:
     """A function that is called in the other child."""
 
     def call(*a: Any, **k: Any) -> Any:
-        arguments = {"f": function, "a": plain(a), "k": plain(k)}
+        try:
+            arguments = {"f": function, "a": plain(a), "k": plain(k)}
+        except ValueError as e:
+            raise Unsupported from e
         try:
             _told(arguments, to=_TO)
             line = replies.readline()
@@ -127,7 +150,9 @@ def _proxy(function: str, replies: io.TextIOWrapper) -> Callable[..., Any]:
         except (BrokenPipeError, ValueError, TypeError, KeyError, RecursionError) as e:
             raise Gone from e
         known = getattr(builtins, str(reply.get("e")), RuntimeError)
-        raise known if isinstance(known, type) and issubclass(known, Exception) else RuntimeError
+        raise (
+            known if isinstance(known, type) and issubclass(known, Exception) and known not in SILENT else RuntimeError
+        )
 
     call.__name__ = function
     return call
@@ -137,8 +162,8 @@ class _Counted(ast.NodeTransformer):
     """Every assertion is counted, and a failed one does not stop the next."""
 
     def visit_Assert(self, node: ast.Assert) -> ast.AST:
-        source = "try:\n pass\nexcept Exception as e:\n __judged__(e)\nelse:\n __judged__(None)"
-        (wrapped,) = ast.parse(source).body
+        caught = "try:\n pass\nexcept Exception as __caught__:\n __judged__(__caught__)\nelse:\n __judged__(None)"
+        (wrapped,) = ast.parse(caught).body
         assert isinstance(wrapped, ast.Try)
         wrapped.body = [node]
         return ast.fix_missing_locations(ast.copy_location(wrapped, node))
@@ -160,8 +185,8 @@ def _test(asked: dict[str, Any]) -> int:
             exec(compile(asked["prelude"], "<prelude>", "exec"), names)
             names.update({f: _proxy(f, replies) for f in asked["functions"]})
             exec(compile(_Counted().visit(ast.parse(asked["tests"])), "<tests>", "exec"), names)
-        except Gone:
-            _told({"ran": ran, "held": held, "ended": "gone"})
+        except (Gone, Unsupported, SystemExit) as e:
+            _told({"ran": ran, "held": held, "ended": type(e).__name__})
         except Exception as e:  # noqa: BLE001 - tests are foreign code
             _failed(e)
             _told({"ran": ran, "held": held, "ended": type(e).__name__})

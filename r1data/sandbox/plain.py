@@ -7,6 +7,7 @@ from typing import Any
 
 DEEPEST = 50
 LONG_INTEGER = 1_000  # bits
+_BASES = (dict, list, tuple, set, frozenset)
 _SEQUENCES: dict[type, str] = {list: "l", tuple: "t", set: "s", frozenset: "s"}
 
 
@@ -24,6 +25,9 @@ def plain(value: Any, depth: int = 0) -> Any:
         return {"f" if kind is float else "c": repr(value)}
     if depth > DEEPEST:
         raise ValueError("nested too deeply")
+    base = next((b for b in _BASES if isinstance(value, b)), None)
+    if base is not None and kind is not base and kind not in _SEQUENCES and kind is not dict:
+        return plain(base(value), depth)  # a Counter is a dict, a namedtuple a tuple: their contents, nothing else
     if kind in _SEQUENCES:
         return {_SEQUENCES[kind]: [plain(v, depth + 1) for v in value]}
     if kind is dict:

@@ -10,7 +10,7 @@ import struct
 
 CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x08000000, 0x10000000, 0x20000000
 NAMESPACES = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWIPC
-_PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _SECCOMP_FILTER = 4, 22, 38, 2
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _SECCOMP_FILTER = 1, 4, 22, 38, 2
 _CLONE = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
 _CLOSE_RANGE, _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 436, 444, 445, 446
 _SIGCHLD = 17
@@ -50,6 +50,11 @@ def limit(cpu_seconds: int, memory_bytes: int) -> None:
     ):
         resource.setrlimit(what, (value, value))
     resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES, STACK_BYTES))
+
+
+def die_with_parent() -> None:
+    """The kernel kills this process when the one that started it has ended."""
+    _must(libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0), "pdeathsig")
 
 
 def hide() -> None:

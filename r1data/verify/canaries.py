@@ -7,10 +7,11 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 
 from r1data.errors import CheckFailed
+from r1data.recipe import SourceParams
 from r1data.rewards.choice import read_choice
 from r1data.rewards.kinds import VERIFIED
-from r1data.verify.logic import read_logic
 from r1data.verify.programs import failing_programs
+from r1data.verify.scorers import read_logic, scorer
 from r1data.verify.verdicts import Asked, judged
 
 _OPTIONS = json.dumps({"answer": "B", "options": {"A": "Lyon", "B": "Paris", "C": "Nice"}})
@@ -63,6 +64,15 @@ def check_canaries(kinds: Collection[str] = VERIFIED) -> None:
                 f"{told} came out {found.verdict} {found.reason}, known to be {expected}",
                 "the verifier is broken: mend r1data/rewards or r1data/verify before any GPU time is spent",
             )
+
+
+def check_sources(sources: Iterable[SourceParams]) -> None:
+    """The canaries of their kinds, and that puzzles have a scorer to trust; raises `CheckFailed`."""
+    sources = list(sources)
+    check_canaries({source.kind for source in sources})
+    for source in sources:
+        if source.kind == "logic" and source.task:
+            scorer(source.task)
 
 
 def gold_failures(golds: Iterable[tuple[str, str | None]]) -> list[str]:

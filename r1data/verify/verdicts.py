@@ -17,7 +17,7 @@ from r1data.rewards.maths import normalised
 from r1data.rewards.score import ProgramFacts, RuleVerdict, rule_verdict
 from r1data.step import Step
 from r1data.verify.algebra import Outcome
-from r1data.verify.logic import logic_verdict
+from r1data.verify.logic import judged_puzzles
 from r1data.verify.programs import judged_programs
 from r1data.verify.symbolic import symbolic_comparisons
 from schemas import TABLES
@@ -83,7 +83,7 @@ def _judge_of(kind: str, symbolic: bool) -> Callable[[Sequence[Asked]], list[Rul
         "math": lambda asked: judged_maths(asked, symbolic),
         "code": lambda asked: judged_programs([a[:3] for a in asked]),
         "choice": lambda asked: [choice_verdict(*a[:3]) for a in asked],
-        "logic": lambda asked: [logic_verdict(*a[:3]) for a in asked],
+        "logic": lambda asked: judged_puzzles([a[:3] for a in asked]),
     }
     return judges.get(kind, lambda asked: [RuleVerdict("undecided", "no_rule", None, "none")] * len(asked))
 

@@ -30,7 +30,20 @@ CITIES = json.dumps({"answer": "B", "options": {"A": "Lyon", "B": "Paris", "C": 
         ("Nice", "wrong", ""),
         (r"\frac{5}{2}", "wrong", "no_option"),
         ("Berlin", "wrong", "no_option"),
-        ("E. Rome", "wrong", ""),
+        ("E. Rome", "wrong", "no_option"),
+        ("I think it is B", "correct", ""),
+        ("A city in France: B", "correct", ""),
+        ("B (Paris)", "correct", ""),
+        ("B = Paris", "correct", ""),
+        ("The answer is (b).", "correct", ""),
+        ("答案是b", "correct", ""),
+        ("The capital is Paris.", "correct", ""),
+        ("not B", "wrong", "negated"),
+        ("Anything but B", "wrong", "negated"),
+        ("It is not Paris", "wrong", "negated"),
+        ("B) or maybe A", "undecided", "several_letters"),
+        ("B. A C D", "undecided", "several_letters"),
+        ("Paris or Nice", "undecided", "several_letters"),
         ("A, B", "undecided", "several_letters"),
         ("A or B", "undecided", "several_letters"),
         ("B and C", "undecided", "several_letters"),
@@ -58,6 +71,14 @@ def test_answers(answer: str, verdict: str, reason: str) -> None:
 def test_completions_and_golds(completion: str, finish: str, gold: str, verdict: str, reason: str) -> None:
     found = choice_verdict(completion, finish, gold)
     assert (found.verdict, found.reason) == (verdict, reason), found
+
+
+def test_a_letter_is_a_letter_even_where_options_are_letters() -> None:
+    gold = json.dumps({"answer": "B", "options": {"A": "O", "B": "A", "C": "B", "D": "AB"}})
+    assert choice_verdict("<answer>B</answer>", "stop", gold).verdict == "correct"
+    units = json.dumps({"answer": "B", "options": {"A": "5 mW", "B": "5 MW"}})
+    assert choice_verdict("<answer>5 MW</answer>", "stop", units).verdict == "correct"
+    assert choice_verdict("<answer>5 mW</answer>", "stop", units).verdict == "wrong"
 
 
 def test_gold_is_read_in_both_forms() -> None:

@@ -50,6 +50,9 @@ HARMLESS = {
     "allocate 1.5 GiB": "x = bytearray(3 << 29)\nprint('ESCAPED')",
     "map 1.5 GiB": "import mmap\nx = mmap.mmap(-1, 3 << 29)\nprint('ESCAPED')",
     "SysV shared memory": _LIBC + "if libc.shmget(0, 4096, 0o1600) >= 0: print('ESCAPED')",
+    "limits of another process": "import resource as r\nr.prlimit({pid}, r.RLIMIT_CORE, (0, 0))\nprint('ESCAPED')",
+    "priority of another process": "import os\nos.sched_setparam({pid}, os.sched_param(0))\nprint('ESCAPED')",
+    "signal by thread id": _LIBC + "if libc.syscall(234, {pid}, {pid}, 0) == 0: print('ESCAPED')",
     "new user namespace": _LIBC + "if libc.unshare(0x10000000) == 0: print('ESCAPED')",
     "many descriptors": "import os\nfor _ in range(60): os.open('/dev/null', 0)\nprint('ESCAPED')",
 }
@@ -94,7 +97,7 @@ EXHAUSTING = {
     "a list that grows": ("x = []\nwhile True: x.append(bytes(1 << 20))", "memory"),
     "threads without end": (
         "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(60,)).start()",
-        "runtime_error",
+        "timeout",
     ),
     "null pointer": ("import ctypes\nctypes.string_at(0)", "runtime_error"),
     "stack overflow": ("import sys\nsys.setrecursionlimit(10 ** 9)\ndef f(): return f()\nf()", None),

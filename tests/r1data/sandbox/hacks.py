@@ -67,5 +67,10 @@ HACKS = {
     "assertions switched off": "import sys\nsys.flags = type('F', (), {'optimize': 2})()\ndef solve(x): return -1",
     "assertion raised by the program": "def solve(x): raise AssertionError",
     "not a number": "def solve(x): return float('nan')",
+    "the end of an iteration": "def solve(x): raise StopIteration",
+    "a fault of the tests": "def solve(x): raise ImportError",
+    "a fault of the machine": "import os\nos.write(4, b'{\"parses\": null}\\n')\nos._exit(113)",
+    "a limit of its own": "import resource as r\nr.setrlimit(r.RLIMIT_CPU, (1, 1))\nwhile True: pass",
+    "what is no truth value": "import os\nos.write(4, b'{\"parses\": [1]}\\n')\ndef solve(x): return 10 ** 400",
     "nothing at all": "pass",
 }

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from r1data.errors import CheckFailed
 from r1data.sandbox import jail
 from r1data.sandbox.cases import TestSet, read_tests, same, same_output
 from r1data.sandbox.execute import Limits, Runner
-from r1data.sandbox.jail import Zygote, best_isolation
+from r1data.sandbox.jail import Died, Zygote, best_isolation
 from r1data.sandbox.plain import plain, value_of
 from r1data.sandbox.pool import Sandbox
 
@@ -34,6 +35,15 @@ SUM = TestSet(stdio=(("1 2\n", "3\n"), ("5 5\n", "10\n")))
         ("print(3)", SUM, "wrong", 0.5),
         ("print(3)\n1 / 0", SUM, "runtime_error", 0.0),
         ("import sys\nprint(sum(map(int, sys.stdin.buffer.read().split())))", SUM, "passed", 1.0),
+        (
+            "import threading\nthreading.Thread(target=lambda: print(sum(map(int, input().split())))).start()",
+            SUM,
+            "passed",
+            1.0,
+        ),
+        ("print(sum(map(int, input().split())))\nexit()", SUM, "passed", 1.0),
+        ("import atexit\natexit.register(lambda: print(sum(map(int, input().split()))))", SUM, "passed", 1.0),
+        ("def f(x): return x * 2\nif __name__ == '__main__': f(input())", DOUBLE, "passed", 1.0),
         ("a, b = map(int, open(0).read().split())\nprint(a + b)\nprint(a + b)", SUM, "wrong", 0.0),
     ],
 )
@@ -53,6 +63,25 @@ def test_assertions_are_counted_and_a_helper_of_the_tests_cannot_be_replaced(san
     assert (report.status, report.passed, report.tests) == ("wrong", 3, 4), report
     (cheated,) = sandbox.run([("def twice(x): return 0\ndef close(a, b): return True", tests)])
     assert cheated.passed == 0, cheated
+
+
+def test_everyday_return_types_and_names_are_no_hindrance(sandbox: Sandbox) -> None:
+    tests = TestSet(
+        prelude="from math import e",
+        asserts="def check():\n assert f('aab') == {'a': 2, 'b': 1}\n assert e > 2\ncheck()\nassert g(2) == (2,)",
+        functions=("f", "g"),
+    )
+    program = (
+        "import collections\nP = collections.namedtuple('P', 'x')\n"
+        "def f(s): return collections.Counter(s)\ndef g(x): return P(x)"
+    )
+    assert sandbox.run([(program, tests)])[0].status == "passed"
+
+
+@pytest.mark.parametrize("asserts", ["f(1)", "import sys\nassert f(1)\nsys.exit(0)", "assert f(lambda: 1)"])
+def test_tests_that_assert_nothing_or_cannot_cross_are_bad(asserts: str, sandbox: Sandbox) -> None:
+    (report,) = sandbox.run([("def f(x): return x", TestSet(asserts=asserts, functions=("f",)))])
+    assert report.status == "bad_tests", report
 
 
 def test_tests_that_do_not_run_are_told_apart_from_a_wrong_program(sandbox: Sandbox) -> None:
@@ -83,6 +112,29 @@ def test_a_jail_that_dies_is_replaced_and_the_program_tried_again() -> None:
         os.kill(runner.zygote.process.pid, signal.SIGKILL)
         sandbox._free.put(runner)
         assert sandbox.run([("print(3)", SUM)])[0].status == "wrong"
+
+
+def test_a_job_ends_with_its_jail_and_leaves_no_descriptor(sandbox: Sandbox) -> None:
+    def alive() -> list[int]:
+        told = (p.read_bytes() for p in Path("/proc").glob("[0-9]*/cmdline") if p.exists())
+        return [1 for line in told if b"from r1data.sandbox.inside import main" in line]
+
+    before, open_before = len(alive()), len(list(Path("/proc/self/fd").iterdir()))
+    zygote = Zygote(sandbox.isolation)
+    runner = Runner(zygote)
+    child = runner._start({"mode": "run", "code": "import time\ntime.sleep(600)"}, [], Limits(), "")
+    time.sleep(0.5)
+    assert len(alive()) > before
+    zygote.close()
+    deadline = time.monotonic() + 10
+    while len(alive()) > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(alive()) == before
+    for reader in child.collected:
+        os.close(reader)
+    with pytest.raises(Died):
+        runner.run([{"mode": "run", "code": "1"}], Limits())
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_before
 
 
 def test_threads_share_a_sandbox(sandbox: Sandbox) -> None:

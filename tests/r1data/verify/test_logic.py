@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,10 +12,18 @@ import reasoning_gym
 from reasoning_gym.factory import DATASETS
 
 from r1data.errors import CheckFailed
+from r1data.recipe import SourceParams
+from r1data.rewards.score import RuleVerdict
 from r1data.steps.golds import logic_gold
-from r1data.verify.logic import _ARITHMETIC, _LITERALS, REFUSED, arithmetic, logic_verdict, scorer
+from r1data.verify.canaries import check_sources
+from r1data.verify.logic import judged_puzzles
+from r1data.verify.scorers import _ARITHMETIC, _LITERALS, REFUSED, arithmetic, scorer
 
 CHAIN = json.dumps({"task": "chain_sum", "entry": "{'question': '1 + 2?', 'answer': '3'}"})
+
+
+def logic_verdict(completion: str, finish: str, gold: str | None) -> RuleVerdict:
+    return judged_puzzles([(completion, finish, gold)])[0]
 
 
 def judged_golds(task: str) -> list[str]:
@@ -59,6 +68,12 @@ def test_tasks_that_cannot_be_made_safe_are_refused(task: str) -> None:
         scorer(task)
 
 
+def test_a_recipe_with_a_refused_task_is_told_at_once() -> None:
+    with pytest.raises(CheckFailed, match="coin_flip") as told:
+        check_sources([SourceParams(name="s", kind="logic", task="coin_flip", size=1)])
+    assert 'kind = "math"' in str(told.value)
+
+
 @pytest.mark.parametrize(
     ("text", "value"), [("(1 + 2) * 3", 9), ("7 / 2", "7/2"), ("-4 + 0.5", "-7/2"), (" 8 - (3 - 5) ", 10)]
 )
@@ -85,3 +100,24 @@ def test_anything_else_is_no_arithmetic(text: str) -> None:
 def test_reasons(answer: str, gold: str | None, verdict: str, reason: str) -> None:
     found = logic_verdict(f"<answer>{answer}</answer>", "stop", gold)
     assert (found.verdict, found.reason) == (verdict, reason)
+
+
+@pytest.mark.parametrize(
+    ("task", "answer"),
+    [
+        ("puzzle24", "6*4*1*1"),
+        ("rush_hour", "A+999999999"),
+        ("rubiks_cube", "R3000000000"),
+        ("prime_factorization", "I do not know"),
+        ("chain_sum", "nan"),
+        ("boxnet", "5"),
+        ("propositional_logic", "(" * 900),
+    ],
+)
+def test_wrong_hostile_and_unreadable_answers(task: str, answer: str) -> None:
+    (item,) = reasoning_gym.create_dataset(task, seed=1, size=1)
+    started = time.monotonic()
+    found = logic_verdict(f"<answer>{answer}</answer>", "stop", logic_gold(task, item))
+    assert found.verdict == "wrong" or found.reason in ("timeout", "error"), found
+    assert time.monotonic() - started < 60
+    assert logic_verdict("<answer>3</answer>", "stop", CHAIN).verdict == "correct"

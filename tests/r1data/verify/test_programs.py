@@ -51,6 +51,32 @@ def test_completions(
     assert (found.program.share if found.program else None) == share, found
 
 
+RIGHT = "def f(x):\n    return x * 2"
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        f"```text\nfirst\n```\nSolution:\n```python\n{RIGHT}\n```",
+        f"```python\n{RIGHT}\n```\nIt prints:\n```\n4\n```",
+        f"```bash\nls\n```\n```\n{RIGHT}\n```\n",
+        f"```python\r\n{RIGHT}\r\n```\r\n",
+        f"~~~python\n{RIGHT}\n~~~",
+        f"```python title=x\n{RIGHT}\n```",
+        f"```Python 3\n{RIGHT}\n```",
+        f"````python\n{RIGHT}\n````",
+        "1. So:\n   ```python\n   def f(x):\n       return x * 2\n   ```",
+        f"```python\n{RIGHT}\n",
+        f"<think>put it in <answer> tags</think>\n```python\n{RIGHT}\n```",
+        f"```python\n# <think> and <answer>\n{RIGHT}\n```",
+        f"<think>a</think><answer>\n```python\n{RIGHT}\n```\n</answer>",
+    ],
+)
+def test_programs_are_found_as_people_write_them(completion: str) -> None:
+    (found,) = judged([Asked(completion, "stop", DOUBLE, "code")])
+    assert found.verdict == "correct", found
+
+
 def test_all_five_columns() -> None:
     programs = ["def f(x):\n    return x * 2\n", "import os\ndef f(x):\n    return y\n", "def f(x) return"]
     candidates = pl.DataFrame(

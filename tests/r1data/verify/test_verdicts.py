@@ -74,6 +74,49 @@ def test_nasty_answer_is_bounded_and_the_next_is_judged(nasty: str) -> None:
     assert outcomes[plain] == "equal"
 
 
+@pytest.mark.parametrize(
+    ("gold", "answer", "verdict"),
+    [
+        *[
+            ("100", a, "correct")
+            for a in (
+                "10²",
+                "1 hundred",
+                "0.0001 million",
+                "0.001 hundred thousand",
+                "**100**",
+                "€100",
+                "答：100",
+                "10^2",
+            )
+        ],
+        *[("102", a, "wrong") for a in ("10²", "1.02 million")],
+        *[("5000", a, "correct") for a in ("5×10³", "5 thousand", "5千", "0.5万元")],
+        *[("30000", a, "correct") for a in ("3万", "30 thousand")],
+        *[("3", a, "wrong") for a in ("3万", "3 million", "3 dozen", "3 thirds", "3 factorial", "3 squared")],
+        *[("3", a, "correct") for a in ("3 千米", "3 km", "3 people")],
+        *[("1, 2", a, "wrong") for a in ("1.2", "1,3")],
+        *[("3.5", a, "correct") for a in ("3½", "7/2", "3,5")],
+        *[(r"\\sqrt{2}", a, "correct") for a in ("√2", r"\sqrt 2")],
+        *[("0.05", a, "correct") for a in ("5 percent", "5%")],
+        *[("7", a, "wrong") for a in ("5=7", "7=5", "1+" * 1200 + "7")],
+        ("7", "7=7.0", "correct"),
+    ],
+)
+def test_numbers_as_people_write_them(gold: str, answer: str, verdict: str) -> None:
+    (found,) = judged([Asked(f"<answer>{answer}</answer>", "stop", gold.replace("\\\\", "\\"))])
+    assert found.verdict == verdict, found
+
+
+@pytest.mark.parametrize(
+    "text", ["The answer is" + " " * 5000 + "。x", "answer is " * 3000, "<think>" * 4000, "A:" * 5000]
+)
+def test_extraction_takes_time_in_proportion(text: str) -> None:
+    started = time.monotonic()
+    judged([Asked(text, "stop", "3"), Asked(text, "stop", "B", "choice"), Asked(text, "stop", None, "code")])
+    assert time.monotonic() - started < 5
+
+
 @pytest.mark.parametrize("character", ["7", "(", "\\", "{", "<"])
 def test_a_megabyte_is_refused_at_once(character: str) -> None:
     started = time.monotonic()
@@ -102,15 +145,15 @@ def test_threads_share_one_server() -> None:
 
 def test_a_server_that_dies_is_replaced() -> None:
     symbolic_comparisons([("x+1", "1+x")])
-    assert symbolic._running is not None
-    symbolic._running.kill()
+    assert symbolic.SERVICE._running is not None
+    symbolic.SERVICE._running.kill()
     assert symbolic_comparisons([("x+2", "2+x")]) == {("x+2", "2+x"): "equal"}
 
 
 def test_a_server_that_fails_a_canary_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    symbolic.stop()
-    monkeypatch.setattr(symbolic, "CANARIES", {("x+1", "1+x"): "different"})
-    with pytest.raises(CheckFailed, match="symbolic verifier"):
+    symbolic.SERVICE.stop()
+    monkeypatch.setattr(symbolic.SERVICE, "canaries", {("ours", "x+1", "1+x"): "different"})
+    with pytest.raises(CheckFailed, match="maths workers"):
         symbolic_comparisons([("x+1", "1+x")])
     monkeypatch.undo()
     assert symbolic_comparisons([("x+1", "1+x")]) == {("x+1", "1+x"): "equal"}

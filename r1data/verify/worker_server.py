@@ -1,6 +1,6 @@
-"""The process that owns the symbolic workers: `python -m r1data.verify.algebra_server WORKERS`.
+"""The process that owns killable workers: `python -m r1data.verify.worker_server WORKERS maths`, or `logic`.
 
-It imports and warms math-verify once and forks workers from itself (20 ms instead of two seconds). A worker that
+It imports and warms its library once and forks workers from itself (20 ms instead of two seconds). A worker that
 overruns its limits is killed and replaced; one that has answered many is replaced too. Lines of JSON in, [id, how,
 gold, answer], and out, [id, outcome]; it ends when its input does.
 """
@@ -15,16 +15,23 @@ import signal
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from r1data.verify.algebra import outcome, peer_outcome, warm_up
+from r1data.verify.scorers import score
+from r1data.verify.scorers import warm_up as warm_up_scorers
 
 CPU_SECONDS = 2
 WALL_SECONDS = 10.0
 EXTRA_MEMORY = 1 << 30
 ANSWERS = 2_000
 CHUNK = 1 << 16
+
+
+WARM = {"maths": warm_up, "logic": warm_up_scorers}
+HOWS: dict[str, Callable[[str, str], str]] = {"ours": outcome, "peer": peer_outcome, "logic": score}
 
 
 @dataclass
@@ -158,13 +165,13 @@ def _answer(asked: int, answers: int) -> None:
             _, hard = resource.getrlimit(resource.RLIMIT_CPU)
             resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used) + CPU_SECONDS, hard))
             how, gold, answer = json.loads(line)
-            found = peer_outcome(gold, answer) if how == "peer" else outcome(gold, answer)
+            found = HOWS[how](gold, answer)
             os.write(answers, (found + "\n").encode())
 
 
 def main() -> None:
     """Warm up, say so, serve."""
-    warm_up()
+    WARM[sys.argv[2]]()
     gc.collect()
     gc.freeze()
     _tell(None, "ready")
