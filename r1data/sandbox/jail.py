@@ -40,6 +40,7 @@ class Zygote:
     """A warm interpreter in its jail. One thread at a time; `close` ends it and all its children."""
 
     def __init__(self, isolation: Isolation) -> None:
+        program = seccomp_program()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control = ours
         command = _command(isolation, theirs.fileno())
@@ -51,11 +52,11 @@ class Zygote:
             raise Died(str(e)) from e
         finally:
             theirs.close()
-        self._start(isolation)
+        self._start(isolation, program)
 
-    def _start(self, isolation: Isolation) -> None:
+    def _start(self, isolation: Isolation, program: bytes) -> None:
         setup = {
-            "seccomp": seccomp_program().hex(),
+            "seccomp": program.hex(),
             "namespaces": walls.NAMESPACES if isolation == "full" else 0,
             "landlock": [_readable(), list(_DEVICES)] if isolation == "landlock" else None,
         }

@@ -85,7 +85,14 @@ def _judge_of(kind: str, symbolic: bool) -> Callable[[Sequence[Asked]], list[Rul
         "choice": lambda asked: [choice_verdict(*a[:3]) for a in asked],
         "logic": lambda asked: judged_puzzles([a[:3] for a in asked]),
     }
-    return judges.get(kind, lambda asked: [RuleVerdict("undecided", "no_rule", None, "none")] * len(asked))
+    return judges.get(kind, lambda asked: [_by_no_rule(a) for a in asked])
+
+
+def _by_no_rule(asked: Asked) -> RuleVerdict:
+    """Undecided until a judge has voted; a truncated answer is wrong without one, as everywhere."""
+    if asked.finish_reason != "stop":
+        return RuleVerdict("wrong", "truncated", None, "extraction")
+    return RuleVerdict("undecided", "no_rule", None, "none")
 
 
 def judged_maths(asked: Sequence[Asked], symbolic: bool) -> list[RuleVerdict]:

@@ -117,8 +117,8 @@ def test_answers_are_judged_over_http_and_become_verdicts(server: Server, lake: 
     votes = served_answers(lake, recipe, None, node(recipe, "cold_start/judgements"), frames, print)
     params = node(recipe, "cold_start/verdicts").params
     found = verdicts(params=params, judgements=votes, **frames).sort("candidate_id")  # type: ignore[arg-type]
-    assert found["verdict"].to_list() == ["correct", "wrong", "undecided", "undecided"]
-    assert found["reason"].to_list() == ["", "", "unreadable_judgement", "no_rule"]
+    assert found["verdict"].to_list() == ["correct", "wrong", "undecided", "wrong"]
+    assert found["reason"].to_list() == ["", "", "unreadable_judgement", "truncated"]
     assert {t.rpartition(" ")[0] for t in found["tier"].to_list()[:3]} == {"judge judge"}
 
 
