@@ -51,6 +51,7 @@ _POWERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 
 _POWERS |= {"百万": 6, "千万": 7, "百": 2, "千": 3, "万": 4, "亿": 8}  # the longer words first
 _MULTIPLIERS = {"percent": Fraction(1, 100), "dozen": Fraction(12)} | {k: Fraction(10**v) for k, v in _POWERS.items()}
 _AFTER = re.compile(r"(.*?[\d}%.])(\s*)([A-Za-z°一-鿿][A-Za-z°一-鿿 ]*)\.?", re.DOTALL)
+_COMPOUND = re.compile(r"(.*?[\d}%.])(\s*)([A-Za-z]+(?:\^\{?\d\}?)?(?:/[A-Za-z]+(?:\^\{?\d\}?)?)*)")
 _LONGEST_WORDS = 3
 
 
@@ -71,6 +72,11 @@ def unit_of(text: str) -> tuple[str, Unit | None, Fraction]:
     One or two Latin letters beside the number are a variable unless a blank stands between (`5m`, `2pi`, `3x`). The
     factor is that of `3 million` or `3万元`.
     """
+    compound = _COMPOUND.fullmatch(text)
+    if compound and compound[2] and not compound[3].isalpha():  # 5 cm^2, 60 km/h
+        if all(part.lower() in _units() for part in re.findall("[A-Za-z]+", compound[3])):
+            return compound[1], Unit(re.sub("[{}]", "", compound[3])), Fraction(1)
+        return text, None, Fraction(1)
     found = _AFTER.fullmatch(text)
     if not found:
         return text, None, Fraction(1)
