@@ -35,8 +35,7 @@ def thought(completion: str) -> str | None:
 
 def summary(completion: str) -> str:
     """What stands outside the thought, answer tags removed: what the helpful reward model sees (paper 3.1)."""
-    outside = _OPEN_THOUGHT.sub("", _THOUGHT.sub("", completion))
-    return outside.replace("<answer>", " ").replace("</answer>", "").strip()
+    return _outside(completion).replace("<answer>", " ").replace("</answer>", "").strip()
 
 
 def answer_text(completion: str) -> tuple[str | None, str]:
@@ -48,7 +47,12 @@ def answer_text(completion: str) -> tuple[str | None, str]:
         return None, "no_answer"
     if tagged:
         return (tagged[0], "answer_tag") if len(set(tagged)) == 1 else (None, "several_answers")
-    return answer_in(_OPEN_THOUGHT.sub("", _THOUGHT.sub("", completion)).strip())
+    return answer_in(_outside(completion).strip())
+
+
+def _outside(completion: str) -> str:
+    """What is not in a thought, finished or not."""
+    return _OPEN_THOUGHT.sub("", _THOUGHT.sub("", completion))
 
 
 def answer_in(text: str) -> tuple[str | None, str]:

@@ -61,6 +61,11 @@ class TestSet(BaseModel):
         return self
 
     @property
+    def written(self) -> bool:
+        """Whether there are tests yet."""
+        return bool(self.stdio or self.calls or self.asserts)
+
+    @property
     def limits(self) -> Limits:
         """Of one child."""
         return Limits(self.cpu_seconds, self.wall_seconds, self.memory_mib * _MIB)
@@ -99,7 +104,7 @@ def read_tests(text: str) -> TestSet:
 
 def tested(runner: Runner, code: str, tests: TestSet) -> Report:
     """Run a program against its tests once; raises `Died` when the jail did."""
-    if not (tests.stdio or tests.calls or tests.asserts):
+    if not tests.written:
         return Report("bad_tests", detail="no tests yet")
     if tests.stdio:
         return _stdio(runner, code, tests)

@@ -34,7 +34,7 @@ def judged_pairs(pairs: Sequence[Pair], tests: dict[str, TestSet]) -> dict[Pair,
     """The verdict of every distinct (gold, program); the reference solutions run with them, for the speed."""
     solutions = [(g, s) for g in dict.fromkeys(g for g, _ in pairs) if (s := tests[g].solution) is not None]
     everything = list(dict.fromkeys([*pairs, *solutions]))
-    reports = dict(zip(everything, sandbox().run([(p, tests[g]) for g, p in everything]), strict=True))
+    reports = dict(zip(everything, _reports([(p, tests[g]) for g, p in everything]), strict=True))
     accepted = dict(zip(pairs, lints([p for _, p in pairs]), strict=True))
     reference = {g: reports[g, s] for g, s in solutions}
     return {p: _verdict(p[1], reports[p], accepted[p], reference.get(p[0])) for p in pairs}
@@ -49,13 +49,18 @@ def failing_programs(golds: Sequence[str]) -> list[str]:
         except CheckFailed as e:
             faults.append(str(e))
             continue
-        if tests.solution is not None and (tests.stdio or tests.calls or tests.asserts):
+        if tests.solution is not None and tests.written:
             own.append((tests.solution, tests))
-    for (solution, _), report in zip(own, sandbox().run(own), strict=True):
+    for (solution, _), report in zip(own, _reports(own), strict=True):
         if report.status != "passed":
             told = f"{report.status} {report.detail}".strip()
             faults.append(f"the solution does not pass its own tests ({told}): {solution[:60]!r}")
     return faults
+
+
+def _reports(programs: Sequence[tuple[str, TestSet]]) -> list[Report]:
+    """What became of each; without programs no machine needs a sandbox."""
+    return sandbox().run(programs) if programs else []
 
 
 def sandbox() -> Sandbox:

@@ -6,7 +6,9 @@ import polars as pl
 import pytest
 
 from r1data.rewards.score import score_completion
+from r1data.sandbox.pool import Sandbox
 from r1data.training_params import RewardParams
+from r1data.verify import programs
 from r1data.verify.canaries import gold_failures
 from r1data.verify.lint import lints
 from r1data.verify.verdicts import Asked, VerifyParams, judged, verdicts
@@ -111,6 +113,15 @@ def test_gold_health_of_programs() -> None:
     assert len(faults) == 2
     assert any("does not pass its own tests (wrong" in f for f in faults)
     assert any("exactly one of" in f for f in faults)
+
+
+def test_without_programs_no_sandbox_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses() -> Sandbox:
+        raise AssertionError("a recipe without programs must run on a machine without isolation")
+
+    monkeypatch.setattr(programs, "sandbox", refuses)
+    assert gold_failures([("math", "1"), ("general", None)]) == []
+    assert judged([Asked("I cannot.", "stop", DOUBLE, "code")])[0].reason == "no_code"
 
 
 def test_speed_is_rewarded_only_when_asked_for_and_right() -> None:
