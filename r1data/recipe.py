@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from r1data.errors import RecipeError
 from r1data.params import Params
+from r1data.sampling_params import SamplingParams
 from r1data.training_params import GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams
 
 SHIPPED = Path(__file__).resolve().parent.parent / "flows" / "recipes"
@@ -48,16 +49,6 @@ class ModelSource(Params):
     path: str | None = None
     pretrain: PretrainParams | None = None
     pin: str = Field(default="", description="what the file was when the run began; filled in by the run")
-
-
-class SamplingParams(Params):
-    """How candidates are drawn."""
-
-    samples: int
-    temperature: float
-    top_p: float = 1.0
-    max_tokens: int = 96
-    seed: int = 0
 
 
 class GateParams(Params):

@@ -19,7 +19,7 @@ from r1data.digest import digest_json, row_id
 from r1data.errors import RecipeError
 from r1data.generate.fleet import Fleet
 from r1data.generate.pool import generate
-from r1data.generate.sampling import Prompt, Sampling
+from r1data.generate.sampling import Prompt
 from r1data.launch import Child, TrainingJob, end_child, launch
 from r1data.manifest import Manifest
 from r1data.parallel import run_graph
@@ -84,7 +84,7 @@ class LocalServices:
                 lambda: held.enter_context(self.fleet.hold(inputs["model"])),
                 inputs["model"],
                 prompts,
-                Sampling(**params.sampling.model_dump()),
+                params.sampling,
                 digest_json(params.template)[:16],
                 self._told_by(node),
             )

@@ -11,11 +11,12 @@ import polars as pl
 from r1data.digest import digest_json
 from r1data.endpoint import Endpoint
 from r1data.generate.pool import generate
-from r1data.generate.sampling import Prompt, Sampling
+from r1data.generate.sampling import Prompt
 from r1data.judge.answers import AnswerJudgeParams, answer_questions, votes_by_prompt
 from r1data.judge.canaries import allowed, canary_questions, check_judge
 from r1data.judge.pairs import PairJudgeParams, pair_questions
 from r1data.recipe import Recipe, ServedParams
+from r1data.sampling_params import SamplingParams
 from r1data.step import Node
 from r1data.steps.refine import RefineParams, refinements
 from r1data.storage import Lake
@@ -51,7 +52,7 @@ def served_answers(
     assert server is not None, "the node is there only with a server"
     endpoint = Endpoint(server.url.rstrip("/"), server.model, key, server.chat)
     asked, samples = _asked(params, frames)
-    sampling = Sampling(samples=samples, temperature=params.temperature, max_tokens=params.max_tokens)
+    sampling = SamplingParams(samples=samples, temperature=params.temperature, max_tokens=params.max_tokens)
 
     def answers(prompts: list[Prompt]) -> pl.DataFrame:
         template = digest_json(params.template)[:16]

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from r1data.endpoint import Endpoint
 from r1data.generate.client import Completion, CompletionRequest, Decoding, completions
-from r1data.generate.sampling import Identity, Prompt, Sampling
+from r1data.generate.sampling import Identity, Prompt
+from r1data.sampling_params import SamplingParams
 from r1data.storage import Lake
 from schemas import TABLES
 
@@ -50,7 +51,7 @@ def generate(
     endpoint: Callable[[], Endpoint],
     model: Author,
     prompts: Sequence[Prompt],
-    sampling: Sampling,
+    sampling: SamplingParams,
     template_digest: str,
     report: Callable[[str], None],
 ) -> pl.DataFrame:

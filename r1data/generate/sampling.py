@@ -3,21 +3,6 @@
 from dataclasses import dataclass
 
 from r1data.digest import digest_json, row_id, seed_from
-from r1data.params import Params
-
-
-class Sampling(Params):
-    """How candidates are drawn; `samples` is how many and not part of their identity."""
-
-    samples: int
-    temperature: float
-    top_p: float = 1.0
-    max_tokens: int
-    seed: int = 0
-
-    def digest(self) -> str:
-        """Everything but the number of samples: more samples reuse the earlier ones."""
-        return digest_json(self.model_dump(exclude={"samples"}))[:16]
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from r1data.judge.answers import JUDGE_ANSWERS, KIND, AnswerJudgeParams
 from r1data.params import Params
-from r1data.recipe import Recipe, SamplingParams
+from r1data.recipe import Recipe
 from r1data.rewards.kinds import VERIFIED
+from r1data.sampling_params import SamplingParams
 from r1data.step import Node, Step
 from r1data.steps.measures import MEASURE
 from r1data.verify.audit import AUDIT, AuditParams

@@ -24,7 +24,7 @@ def drops(
     kept: Counter[str] = Counter()
     rows = []
     for row in joined.iter_rows(named=True):
-        miss = _missed(params, row) or _surplus(params, row, seen, kept)
+        miss = missed(params, row) or _surplus(params, row, seen, kept)
         if miss is None:
             seen.add(_content(row))
             kept[row["problem_id"]] += 1
@@ -35,7 +35,8 @@ def drops(
     return pl.DataFrame(rows, schema={f.name: pl.String for f in TABLES["drops"].schema}, orient="row")
 
 
-def _missed(params: GateParams, row: dict[str, Any]) -> tuple[str, str, str] | None:
+def missed(params: GateParams, row: dict[str, Any]) -> tuple[str, str, str] | None:
+    """(gate, reason, value) of the first gate that a candidate's row, with verdict and measures, misses."""
     consistency = row["language_consistency"]
     mixed = row["units_en"] > 0 and row["units_zh"] > 0
     target = params.language_consistency

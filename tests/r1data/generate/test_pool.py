@@ -10,13 +10,14 @@ from r1data.digest import digest_table
 from r1data.endpoint import Endpoint
 from r1data.errors import CorruptShard
 from r1data.generate.pool import generate, recorded
-from r1data.generate.sampling import Identity, Prompt, Sampling
+from r1data.generate.sampling import Identity, Prompt
 from r1data.generate.server import SERVED_NAME, Server
 from r1data.manifest import Manifest
+from r1data.sampling_params import SamplingParams
 from r1data.storage import Lake
 
 PROMPTS = [Prompt(f"p{i}", f"User: {10 + i}+23=? Assistant: ") for i in range(6)]
-SAMPLING = Sampling(samples=4, temperature=1.0, max_tokens=64)
+SAMPLING = SamplingParams(samples=4, temperature=1.0, max_tokens=64)
 COLUMNS = ["candidate_id", "problem_id", "completion", "sample_index", "seed", "completion_tokens", "finish_reason"]
 
 
@@ -28,7 +29,7 @@ def never() -> Endpoint:
     raise AssertionError("the server must not be asked")
 
 
-def made(lake: Lake, server: Server, model: Manifest, prompts: list[Prompt], sampling: Sampling) -> pl.DataFrame:
+def made(lake: Lake, server: Server, model: Manifest, prompts: list[Prompt], sampling: SamplingParams) -> pl.DataFrame:
     frame = generate(lake, endpoint_of(server), model, prompts, sampling, "t", lambda _: None)
     return frame.select(COLUMNS).sort("candidate_id")
 
