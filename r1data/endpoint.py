@@ -1,11 +1,13 @@
 """One request to an OpenAI-compatible server, and what its answer means: JSON, worth another try, or final."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from json import JSONDecodeError
 from typing import Any, NoReturn
 
+import aiohttp
 import httpx
 
 from r1data.errors import ContextOverflow, EndpointError, Terminal
@@ -41,34 +43,56 @@ class Unanswered(Exception):
         self.unreachable = unreachable
 
 
-async def ask(client: httpx.AsyncClient, endpoint: Endpoint, path: str, payload: dict[str, Any]) -> dict[str, Any]:
+async def ask(session: aiohttp.ClientSession, endpoint: Endpoint, path: str, payload: dict[str, Any]) -> dict[str, Any]:
     """The JSON answer of the endpoint's model; `Unanswered` where another try may help, `Terminal` where none will."""
     where = f"{endpoint.url}{path}"
     told = {"model": endpoint.model, **payload, **endpoint.extra}
     try:
-        answer = await client.post(where, json=told, headers=endpoint.headers())
-    except httpx.HTTPError as e:
+        async with session.post(where, json=told, headers=endpoint.headers()) as answer:
+            body = await answer.read()
+    except (aiohttp.ClientError, TimeoutError, OSError) as e:
         raise Unanswered(f"{type(e).__name__}: {e}", unreachable=True) from e
-    if answer.status_code in RETRIED:
-        told = answer.headers.get("retry-after", "")
-        after = float(told) if told.replace(".", "", 1).isdigit() else None
-        raise Unanswered(f"HTTP {answer.status_code}: {answer.text[:200]}", after)
-    if answer.status_code != 200:
-        _refused(where, answer)
+    text = body[:500].decode(errors="replace")
+    if answer.status in RETRIED:
+        wait = answer.headers.get("retry-after", "")
+        raise Unanswered(
+            f"HTTP {answer.status}: {text[:200]}", float(wait) if wait.replace(".", "", 1).isdigit() else None
+        )
+    if answer.status != 200:
+        _refused(where, answer.status, text)
     try:
-        found = answer.json()
-    except (JSONDecodeError, UnicodeDecodeError) as e:
+        found = json.loads(body)
+    except ValueError as e:
         raise Unanswered(f"not JSON: {e}") from e
     if not isinstance(found, dict):
-        raise Unanswered(f"not a JSON object: {answer.text[:100]}")
+        raise Unanswered(f"not a JSON object: {text[:100]}")
     return found
 
 
-def _refused(where: str, answer: httpx.Response) -> NoReturn:
-    told = f"{where}: HTTP {answer.status_code}: {answer.text[:500]}"
-    if answer.status_code in (400, 413, 422) and any(mark in answer.text for mark in TOO_LONG):
+async def healthy(session: aiohttp.ClientSession, url: str, deadline_s: float) -> bool:
+    """Whether a server answers at all, other than by an error of its own; who knows no /health answers, too."""
+    try:
+        async with session.get(f"{url}/health", timeout=aiohttp.ClientTimeout(deadline_s)) as answer:
+            return answer.status not in RETRIED
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return False
+
+
+async def tokens_made(session: aiohttp.ClientSession, url: str, deadline_s: float) -> float:
+    """vLLM's counter of generated tokens; 0 where the server does not tell."""
+    try:
+        async with session.get(f"{url}/metrics", timeout=aiohttp.ClientTimeout(deadline_s)) as answer:
+            lines = (await answer.text()).splitlines() if answer.status == 200 else []
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return 0.0
+    return sum(float(x.rsplit(" ", 1)[-1]) for x in lines if x.startswith("vllm:generation_tokens_total"))
+
+
+def _refused(where: str, status: int, text: str) -> NoReturn:
+    told = f"{where}: HTTP {status}: {text}"
+    if status in (400, 413, 422) and any(mark in text for mark in TOO_LONG):
         raise ContextOverflow(told, "raise the server's --max-model-len, lower max_tokens, or leave the problem out")
-    if answer.status_code in (401, 403):
+    if status in (401, 403):
         raise Terminal(told, "check the key (R1_TEACHER_KEY) and its rights")
     raise Terminal(told, "the request itself is wrong: check model name, context length and sampling")
 

@@ -9,7 +9,7 @@ from r1data.endpoint import Endpoint
 from r1data.errors import EndpointError, R1Error, Terminal, boundary
 from r1data.generate.router import Backend, Router
 
-DOWN_S = 20.0
+DOWN_S = 10.0
 
 
 @dataclass(frozen=True)

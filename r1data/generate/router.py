@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-import httpx
+import aiohttp
 
-from r1data.endpoint import RETRIED, Endpoint, Unanswered, ask
+from r1data.endpoint import Endpoint, Unanswered, ask, healthy, tokens_made
 from r1data.errors import EndpointError, R1Error
 
 ATTEMPTS = 5
 LONGEST_WAIT_S = 30.0
 HEALTH_S = 5.0
+LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 REMEDY = "check that the server is up; answers recorded so far are kept, run again to continue"
 Revive = Callable[[], Endpoint]
 
@@ -50,9 +51,12 @@ class Router:
 
     async def __aenter__(self) -> "Router":
         """Open connections when they are needed; start the watchdog."""
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=256)
         # the watchdog, not a time-out, ends what stalls: an answer may take an hour
-        self._client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=10), limits=limits)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
+        abroad = any(not b.endpoint.url.startswith(LOOPBACK) for b in self.backends)
+        self._session = aiohttp.ClientSession(
+            timeout=timeout, connector=aiohttp.TCPConnector(limit=0), trust_env=abroad
+        )
         self._changed = asyncio.Condition()
         self._gone: R1Error | None = None
         self._watchdogs = [asyncio.create_task(self._watch(b)) for b in self.backends]
@@ -66,7 +70,7 @@ class Router:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._client.aclose()
+        await self._session.close()
 
     async def post(self, path: str, payload: dict[str, Any]) -> dict[str, Any]:
         """The JSON answer of whichever server is least loaded; `EndpointError` after five attempts or without any."""
@@ -86,7 +90,7 @@ class Router:
         )
 
     async def _asked(self, backend: Backend, path: str, payload: dict[str, Any]) -> dict[str, Any]:
-        task = asyncio.create_task(ask(self._client, backend.endpoint, path, payload))
+        task = asyncio.create_task(ask(self._session, backend.endpoint, path, payload))
         backend.asked.add(task)
         try:
             found = await task
@@ -151,32 +155,25 @@ class Router:
             self._changed.notify_all()
 
     async def _healthy(self, backend: Backend) -> bool:
-        try:
-            answer = await self._client.get(f"{backend.endpoint.url}/health", timeout=HEALTH_S)
-        except httpx.HTTPError:
-            return False
-        return answer.status_code not in RETRIED  # who knows no /health answers, too
+        return await healthy(self._session, backend.endpoint.url, HEALTH_S)
+
+    async def _signs(self, backend: Backend) -> float:
+        """What grows while a server works: answers and tokens; -1 if it has nothing to do."""
+        if not backend.up or not backend.asked:
+            return -1.0
+        return backend.answers + await tokens_made(self._session, backend.endpoint.url, HEALTH_S)
 
     async def _watch(self, backend: Backend) -> None:
         """Take the server out when it has requests but neither answers nor makes tokens for `stalled_s`."""
         seen, since = -1.0, time.monotonic()
         while True:
             await asyncio.sleep(min(10.0, self.stalled_s / 4))
-            signs = backend.answers + await self._tokens_made(backend) if backend.up and backend.asked else -1.0
+            signs = await self._signs(backend)
             if signs != seen or signs < 0:
                 seen, since = signs, time.monotonic()
             elif time.monotonic() - since > self.stalled_s:
                 self._take_out(backend, f"no token for {self.stalled_s:g} s (stalled)")
                 seen = -1.0
-
-    async def _tokens_made(self, backend: Backend) -> float:
-        """vLLM's counter of generated tokens; 0 where the server does not tell."""
-        try:
-            answer = await self._client.get(f"{backend.endpoint.url}/metrics", timeout=HEALTH_S)
-        except httpx.HTTPError:
-            return 0.0
-        lines = [x for x in answer.text.splitlines() if x.startswith("vllm:generation_tokens_total")]
-        return sum(float(x.rsplit(" ", 1)[-1]) for x in lines) if answer.status_code == 200 else 0.0
 
 
 def _wait(attempt: int, fault: Unanswered) -> float:

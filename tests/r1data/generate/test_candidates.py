@@ -89,7 +89,10 @@ def test_a_changed_anything_never_meets_an_old_answer(
     made: Callable[..., pl.DataFrame], lake: Lake, server: Server, model: Manifest, field: str
 ) -> None:
     old = made()
-    changes: dict[str, dict[str, object]] = {"temperature": {"temperature": 0.5}, "continued": {"truncated": "continue"}}
+    changes: dict[str, dict[str, object]] = {
+        "temperature": {"temperature": 0.5},
+        "continued": {"truncated": "continue"},
+    }
     sampling = SAMPLING.model_copy(update=changes.get(field, {}))
     other = model.model_copy(update={"digest": "d2"}) if field == "model" else model
     template = "other" if field == "template" else "t"
