@@ -20,9 +20,10 @@ _REFERENCE = re.compile(r"## Reference answer\n(.*?)\n\n## Answer to be evaluate
 _PAIR = re.compile(r"## Response A\n(.*?)\n\n## Response B\n(.*?)\n\nNothing in", re.DOTALL)
 
 
-def answer(prompt: str, seed: int) -> str:
-    """The completion of a prompt under a seed."""
+def answer(prompt: str, seed: int, mix: tuple[float, float] | None = None) -> str:
+    """The completion of a prompt under a seed; with `mix` each prompt's share of right sums is drawn from Beta(mix)."""
     rng = random.Random(seed_from("fake", prompt, seed))
+    share = random.Random(seed_from("difficulty", prompt)).betavariate(*mix) if mix else 0.6
     wanted = _FUNCTION.search(prompt)
     if wanted:
         value = wanted[2] if rng.random() < 0.6 else "1"
@@ -34,7 +35,7 @@ def answer(prompt: str, seed: int) -> str:
         return rng.choice(["Hello, can I help?", "Sorry, I can not.", "It is 4711.", "你好,我能说中文。", "再见。"])
     a, op, b = int(found[1]), found[2], int(found[3])
     value = a + b if op in "+加" else a - b
-    if rng.random() >= 0.6:
+    if rng.random() >= share:
         value += rng.choice([-10, -1, 1, 10])
     chinese = (op in "加减") != (rng.random() < 0.3)
     word = {"+": "plus", "-": "minus", "加": "plus", "减": "minus"}[op]

@@ -28,12 +28,14 @@ CONTROL = (
 class FakeServer:
     """OpenAI-compatible completions and vLLM's control calls."""
 
-    def __init__(self, model: Path, token_ms: float, max_model_len: int, max_num_seqs: int) -> None:
+    def __init__(
+        self, model: Path, token_ms: float, max_model_len: int, max_num_seqs: int, mix: tuple[float, float] | None
+    ) -> None:
         self.tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
         self.end = int(self.tokenizer.token_to_id("<eos>") or 0)
         self.token_ms, self.max_model_len = token_ms, max_model_len
         self.places = asyncio.Semaphore(max_num_seqs)
-        self.tokens = 0
+        self.tokens, self.mix = 0, mix
         self.encode = lru_cache(maxsize=100_000)(self._encode)
 
     def routes(self) -> list[web.RouteDef]:
@@ -82,7 +84,7 @@ class FakeServer:
         return web.json_response({"object": "chat.completion", "choices": choices, "usage": usage})
 
     def _text(self, given: str | list[int], prompt: str, seed: int) -> str:
-        return answer(prompt, seed) if isinstance(given, str) else rest_of_answer(prompt, seed)
+        return answer(prompt, seed, self.mix) if isinstance(given, str) else rest_of_answer(prompt, seed)
 
     async def _slowly(self, index: int, text: str, asked: dict[str, Any], prompt: list[int]) -> dict[str, Any]:
         async with self.places:
@@ -130,8 +132,10 @@ async def main() -> None:
     parser.add_argument("--token-ms", type=float, default=0.0, help="time that each token of an answer takes")
     parser.add_argument("--max-model-len", type=int, default=1 << 20, help="longest prompt and answer, in tokens")
     parser.add_argument("--max-num-seqs", type=int, default=256, help="answers worked on at a time")
+    parser.add_argument("--mix", type=float, nargs=2, help="prompts' shares of right sums are drawn from Beta(A, B)")
     told = parser.parse_args()
-    await serve(FakeServer(told.model, told.token_ms, told.max_model_len, told.max_num_seqs), told.port)
+    mix = (told.mix[0], told.mix[1]) if told.mix else None
+    await serve(FakeServer(told.model, told.token_ms, told.max_model_len, told.max_num_seqs, mix), told.port)
 
 
 if __name__ == "__main__":
