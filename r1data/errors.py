@@ -11,6 +11,7 @@ R1Error                what is wrong, where, and `remedy`: what to do
     CheckFailed        an expectation, canary or disjointness check says no
     StageFailed        a training process ended with an error
     ReviewNeeded       a person has to accept a dataset first, or has rejected it
+    BudgetExhausted    sampling has spent what the recipe allows one run
   Transient            a retry may help: network, a server that went away
     EndpointError      an OpenAI-compatible server did not answer as it should
 """
@@ -72,6 +73,10 @@ class StageFailed(Terminal):
 
 class ReviewNeeded(Terminal):
     """A person has not accepted the dataset."""
+
+
+class BudgetExhausted(Terminal):
+    """Sampling has spent what the recipe allows one run; its answers are recorded."""
 
 
 class EndpointError(Transient):

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from r1data.errors import RecipeError
 from r1data.params import Params
 from r1data.sampling_params import SamplingParams
+from r1data.spending import BudgetParams
 from r1data.training_params import GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams
 
 SHIPPED = Path(__file__).resolve().parent.parent / "flows" / "recipes"
@@ -161,6 +162,7 @@ class ClusterParams(Params):
     rollouts: Literal["server", "in_process"] = Field(
         default="server", description="the warm server, or vLLM inside the training job"
     )
+    budget: BudgetParams = BudgetParams()
 
 
 class Recipe(Params):
@@ -293,7 +295,7 @@ def _faults(error: ValidationError) -> list[str]:
 def _known_keys() -> list[str]:
     models = (
         *(SourceParams, ModelSource, SamplingParams, GateParams, TeacherParams, JudgeParams, TestWriterParams),
-        *(ColdStartParams, MixParams, Recipe, PreferenceParams, EvaluationParams, ClusterParams),
+        *(ColdStartParams, MixParams, Recipe, PreferenceParams, EvaluationParams, ClusterParams, BudgetParams),
         *(GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams),
     )
     return sorted({key for model in models for key in model.model_fields})
