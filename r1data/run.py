@@ -19,21 +19,25 @@ from r1data.digest import digest_json, row_id
 from r1data.errors import RecipeError
 from r1data.generate.fleet import Fleet
 from r1data.generate.pool import generate
-from r1data.generate.sampling import Prompt
+from r1data.generate.sampling import Identity, Prompt
 from r1data.launch import Child, TrainingJob, end_child, launch
 from r1data.manifest import Manifest
 from r1data.parallel import run_graph
+from r1data.pilot import PilotRecorder
 from r1data.pins import pinned
+from r1data.progress import Watch
 from r1data.recipe import Recipe, load_recipe, recipe_path
 from r1data.review import read_review, record_review, require_review
 from r1data.runner import Runner, frame_of
 from r1data.served import served_answers
 from r1data.settings import Settings
+from r1data.spending import Spending
 from r1data.stages import STAGES, graph, needs_of_nodes, needs_of_stages
 from r1data.stages.sampling import GenerateParams
 from r1data.step import Node
 from r1data.storage import Lake
 from r1data.verify.canaries import check_sources, gold_failures
+from r1data.watching import PlainLines
 
 T = TypeVar("T")
 REVIEWED = "cold_start"
@@ -54,6 +58,8 @@ class LocalServices:
     settings: Settings
     fleet: Fleet
     report: Callable[[str], None]
+    watch: Watch
+    spending: Spending
     children: set[Child] = field(default_factory=set)
     _checking: threading.Lock = field(default_factory=threading.Lock)
 
@@ -72,22 +78,32 @@ class LocalServices:
         if not isinstance(params, GenerateParams):
             frames = {role: frame_of(self.lake, manifest) for role, manifest in inputs.items()}
             return served_answers(self.lake, self.recipe, self.settings.teacher_key, node, frames, self._told_by(node))
-        prompts = chosen_prompts(frame_of(self.lake, inputs["problems"]), params)
+        problems = frame_of(self.lake, inputs["problems"])
+        prompts = chosen_prompts(problems, params)
         if not prompts:
             raise RecipeError(
                 f"{node.name}: no problems of split {params.split!r} and kinds {params.kinds}",
                 "add a source to the recipe's [[sources]]",
             )
-        with ExitStack() as held:
-            return generate(
+        identity = Identity(inputs["model"].digest, params.sampling.digest(), digest_json(params.template)[:16])
+        pilot = self._pilot(node, problems, prompts)
+        with ExitStack() as held, pilot.at_a_stop(identity):
+            frame = generate(
                 self.lake,
                 lambda: held.enter_context(self.fleet.hold(inputs["model"])),
                 inputs["model"],
                 prompts,
                 params.sampling,
-                digest_json(params.template)[:16],
+                identity.template_digest,
                 self._told_by(node),
             )
+        pilot.keep(frame)
+        return frame
+
+    def _pilot(self, node: Node, problems: pl.DataFrame, prompts: list[Prompt]) -> PilotRecorder:
+        """What a sampling teaches about its price is kept; its `seen` is the watcher that the generator calls."""
+        asked = problems.filter(pl.col("problem_id").is_in([p.problem_id for p in prompts]))
+        return PilotRecorder(self.lake, self.recipe.name, node.name, asked, self.recipe.cluster.budget.gpus, self.watch)
 
     def train(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> None:
         """Start the node's training main; reinforcement learning gets the warm server of its architecture."""
@@ -136,6 +152,8 @@ class Session:
     settings: Settings
     report: Callable[[str], None] = say
     labels: Mapping[str, str] = field(default_factory=dict)
+    watch: Watch | None = None
+    spending: Spending | None = None
 
     def __enter__(self) -> "Session":
         """Read the recipe, open the lake, check the verifier on its canaries; servers start when first needed."""
@@ -146,8 +164,16 @@ class Session:
         slots = threading.Semaphore(self.recipe.cluster.parallel)
         self.fleet = Fleet(self.lake, self.settings.scratch, self.settings.python, self.settings.engine, slots)
         self.fleet.__enter__()
+        spending = self.spending or Spending(self.recipe.cluster.budget)
         self.services = LocalServices(
-            self.lake, self.recipe, str(recipe_path(self.recipe_name)), self.settings, self.fleet, self.report
+            self.lake,
+            self.recipe,
+            str(recipe_path(self.recipe_name)),
+            self.settings,
+            self.fleet,
+            self.report,
+            self.watch or PlainLines(self.report, spending).watch,
+            spending,
         )
         self.runner = Runner(self.lake, self.recipe.name, self.services, self.labels, self.report)
         return self
@@ -200,13 +226,18 @@ class Session:
 
 
 def run_recipe(
-    name: str, settings: Settings, stages: list[str] | None = None, report: Callable[[str], None] = say
+    name: str,
+    settings: Settings,
+    stages: list[str] | None = None,
+    report: Callable[[str], None] = say,
+    watch: Watch | None = None,
+    spending: Spending | None = None,
 ) -> int:
     """Run a recipe, or the stages named and what they need; the number of nodes computed."""
     unknown = set(stages or []) - set(STAGES)
     if unknown:
         raise RecipeError(f"unknown stage {', '.join(sorted(unknown))}", f"stages: {', '.join(STAGES)}")
-    with Session(name, settings, report) as session:
+    with Session(name, settings, report, watch=watch, spending=spending) as session:
 
         def computed(stage: str) -> int:
             return sum(not skipped for _, skipped in session.run_nodes(stage, session.run_node).values())
