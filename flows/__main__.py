@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from r1data.cli.live import LiveProgress
 from r1data.cli.printing import print_table
 from r1data.errors import R1Error
 from r1data.plan import finished, plan
@@ -16,6 +17,7 @@ from r1data.recipe import load_recipe
 from r1data.report.claims import COLUMNS, claims
 from r1data.report.evaluation import evaluation_text
 from r1data.settings import Settings
+from r1data.spending import Spending
 from r1data.storage import Lake
 
 
@@ -45,9 +47,11 @@ def _run(name: str) -> int:
     else:
         print(f"{recipe.name}: {to_do} of {len(lines)} nodes to run")
         _prefect_environment()
-        from flows.r1 import r1  # importing Prefect takes seconds: only when there is work
+        from flows.r1 import LIVE, r1  # importing Prefect takes seconds: only when there is work
 
-        r1(recipe=name, lake=settings.lake)
+        with LiveProgress(Spending(recipe.cluster.budget)) as live:
+            LIVE.set(live)
+            r1(recipe=name, lake=settings.lake)
     print(f"\n{evaluation_text(lake, recipe.name)}\n")
     print_table(COLUMNS, [c.cells for c in claims(lake, recipe.name)])
     print()
