@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from r1data.errors import BudgetExhausted
 from r1data.params import Params
+from r1data.progress import Progress
 
 
 class BudgetParams(Params):
@@ -42,11 +43,11 @@ class Spending:
     _gpu_seconds: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, tokens: int, gpu_seconds: float) -> None:
-        """Book generated tokens, and seconds times the GPUs (`budget.gpus`) of the server that generated them."""
+    def add(self, tokens: int, server_seconds: float) -> None:
+        """Book generated tokens, and seconds of model servers at work, each of which occupies `budget.gpus`."""
         with self._lock:
             self._tokens += tokens
-            self._gpu_seconds += gpu_seconds
+            self._gpu_seconds += server_seconds * self.budget.gpus
 
     @property
     def tokens(self) -> int:
@@ -80,11 +81,10 @@ class Spending:
         return None
 
 
-def budget_exhausted(spending: Spending, node: str, candidates: int) -> BudgetExhausted:
-    """The error that ends a node's sampling; `candidates` of the node are recorded by then."""
-    spent = spending.exhausted()
-    assert spent is not None, f"{node}: stopped within the budget"
+def budget_exhausted(node: str, reason: str, progress: Progress) -> BudgetExhausted:
+    """The error that ends a node's sampling once its answers are recorded; `reason` is what `exhausted` said."""
+    kept = progress.recorded + progress.done
     return BudgetExhausted(
-        f"{node}: the budget of this run is spent: {spent}; {candidates:,} candidates of the node are recorded",
+        f"{node}: the budget of this run is spent: {reason}; {kept:,} candidates of the node are recorded",
         "raise the limit in the recipe's [cluster.budget] and run again: recorded answers are kept and cost nothing",
     )

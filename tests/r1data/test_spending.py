@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from r1data.errors import RecipeError, Terminal
+from r1data.progress import Progress
 from r1data.recipe import SHIPPED, load_recipe
 from r1data.spending import BudgetParams, Spending, budget_exhausted
 from r1data.stages import graph
@@ -18,6 +19,12 @@ def test_money_is_gpu_hours_at_the_price() -> None:
     assert (spending.tokens, spending.gpu_hours, spending.money) == (1_500, 1.0, 2.5)
     assert spending.cost == "2.50 EUR"
     assert spending.exhausted() is None
+
+
+def test_a_server_occupies_its_gpus() -> None:
+    spending = Spending(BudgetParams(gpu_hour_price=2.5, gpus=8))
+    spending.add(1_000, 900.0)
+    assert (spending.gpu_hours, spending.money) == (2.0, 5.0)
 
 
 def test_without_a_price_the_cost_is_in_gpu_hours() -> None:
@@ -40,7 +47,7 @@ def test_the_limit_reached_is_named(limits: dict[str, float], says: str) -> None
     assert spending.exhausted() is None
     spending.add(1_500, 3_600.0)
     assert spending.exhausted() == says
-    error = budget_exhausted(spending, "cold_start/candidates", 1_200)
+    error = budget_exhausted("cold_start/candidates", says, Progress("cold_start/candidates", recorded=1_000, done=200))
     assert isinstance(error, Terminal)
     assert f"{says}; 1,200 candidates of the node are recorded" in str(error)
     assert "remedy: raise the limit in the recipe's [cluster.budget] and run again" in str(error)
