@@ -16,6 +16,7 @@ from r1data.plan import finished, plan
 from r1data.recipe import load_recipe
 from r1data.report.claims import COLUMNS, claims
 from r1data.report.evaluation import evaluation_text
+from r1data.run import on_cluster
 from r1data.settings import Settings
 from r1data.spending import Spending
 from r1data.storage import Lake
@@ -38,7 +39,7 @@ def _run(name: str) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # progress in a log file too
     settings = Settings.from_environment()
-    recipe = load_recipe(name)
+    recipe = on_cluster(load_recipe(name), settings)
     lake = Lake.open(settings.lake)
     lines = plan(lake, recipe)
     to_do = sum(line.status != "done" for line in lines)

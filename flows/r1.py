@@ -26,7 +26,7 @@ from r1data.report.claims import claims_markdown
 from r1data.report.evaluation import evaluation_markdown
 from r1data.report.page import write_report
 from r1data.review import record_review, require_review
-from r1data.run import Session
+from r1data.run import Session, on_cluster
 from r1data.settings import Settings
 from r1data.spending import Spending
 from r1data.watching import watched_by
@@ -51,7 +51,7 @@ def r1(recipe: str = "demo", lake: str | None = None) -> str:
     settings = Settings.from_environment(lake=lake)
     context = FlowRunContext.get()
     run_id = str(context.flow_run.id) if context and context.flow_run else ""
-    found = load_recipe(recipe)
+    found = on_cluster(load_recipe(recipe), settings)
     live = LIVE.get() or LiveProgress(Spending(found.cluster.budget))
     with (
         ProgressArtifacts(found.name, live.spending) as artifacts,

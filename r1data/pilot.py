@@ -155,6 +155,16 @@ class PilotRecorder:
             complete=complete,
         )
 
+    def kept_of(self, shards: Iterator[pl.DataFrame], identity: Identity) -> Iterator[pl.DataFrame]:
+        """Pass CANDIDATES on, and write the record of them after the last."""
+        small = []
+        with self.at_a_stop(identity):
+            for shard in shards:
+                small.append(shard.select(COLUMNS))
+                yield shard
+        if small:
+            self.keep(pl.concat(small))
+
     @contextmanager
     def at_a_stop(self, identity: Identity) -> Iterator[None]:
         """Sample inside: where the budget ends that, the record is of the answers there are."""

@@ -38,7 +38,8 @@ def pilot(
         found, params = _asking(session.recipe, node)
         inputs = _inputs(session.lake, session.recipe, recipe, found)
         few = params.model_copy(update={"problems": min(prompts, params.problems)})
-        session.services.call(replace(found, params=few), "", inputs)
+        for _ in session.services.call(replace(found, params=few), "", inputs):
+            pass  # what is asked is recorded
         lines = plan(session.lake, session.recipe)
         return [line for line in price(session.lake, session.recipe, lines) if line.node == node]
 

@@ -39,8 +39,9 @@ def plan(context: typer.Context, recipe: RecipeName, lake: LakeUrl = None) -> No
     from r1data.plan import plan as plan_of
     from r1data.price import price
     from r1data.recipe import load_recipe
+    from r1data.run import on_cluster
 
-    there, found = opened(context, lake), load_recipe(recipe)
+    there, found = opened(context, lake), on_cluster(load_recipe(recipe), settings_of(context, lake))
     lines = plan_of(there, found)
     print_table(("stage", "node", "status", "reason"), [(p.stage, p.node, p.status, p.reason) for p in lines])
     print_prices(price(there, found, lines), found.cluster.budget)
@@ -66,11 +67,13 @@ def pilot(
     from r1data.cli.prices import print_prices
     from r1data.piloting import pilot as pilot_of
     from r1data.recipe import load_recipe
+    from r1data.run import on_cluster
     from r1data.spending import Spending
 
-    budget = load_recipe(recipe).cluster.budget
+    settings = settings_of(context, lake)
+    budget = on_cluster(load_recipe(recipe), settings).cluster.budget
     with LiveProgress(Spending(budget)) as live:
-        lines = pilot_of(recipe, settings_of(context, lake), node, prompts, live.report, live.watch, live.spending)
+        lines = pilot_of(recipe, settings, node, prompts, live.report, live.watch, live.spending)
     print_prices(lines, budget)
 
 
@@ -89,11 +92,11 @@ def run(
     from r1data.recipe import load_recipe
     from r1data.report.evaluation import evaluation_text
     from r1data.report.page import write_report
-    from r1data.run import run_recipe
+    from r1data.run import on_cluster, run_recipe
     from r1data.spending import Spending
 
     settings = settings_of(context, lake)
-    with LiveProgress(Spending(load_recipe(recipe).cluster.budget)) as live:
+    with LiveProgress(Spending(on_cluster(load_recipe(recipe), settings).cluster.budget)) as live:
         computed = run_recipe(recipe, settings, stage, live.report, live.watch, live.spending)
     print(f"{computed} nodes computed" if computed else "nothing to do")
     if not stage:
