@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from r1data.digest import digest_bytes
-from r1data.errors import LakeError, RecipeError
+from r1data.errors import BudgetExhausted, LakeError, RecipeError
 from r1data.lineage import commit
 from r1data.manifest import FileEntry, Manifest, checkpoint_digest
 from r1data.pilot import read_pilot
@@ -13,7 +13,8 @@ from r1data.piloting import pilot
 from r1data.pins import pinned
 from r1data.plan import plan
 from r1data.price import PriceLine, price
-from r1data.recipe import load_recipe
+from r1data.progress import Progress
+from r1data.recipe import SHIPPED, load_recipe
 from r1data.run import Session
 from r1data.runner import Runner
 from r1data.settings import Settings
@@ -97,3 +98,35 @@ def test_a_node_that_asks_nothing_is_answered_with_those_that_do(prepared: Lake,
     assert "cold_start/candidates" in str(caught.value)
     with pytest.raises(RecipeError, match="no node 'eval/base/candidate'"):
         pilot(RECIPE, settings, "eval/base/candidate", 5, lambda _: None)
+
+
+def test_it_is_watched_from_the_first_request_to_the_last(prepared: Lake, settings: Settings) -> None:
+    told: list[str] = []
+    ended: list[Progress] = []
+    pilot(RECIPE, settings, NODE, 5, told.append, ended.append)
+    assert ended
+    assert (ended[-1].node, ended[-1].done, ended[-1].expected) == (NODE, 20, 20)
+    assert ended[-1].ended is not None
+    found = read_pilot(prepared, RECIPE, NODE)
+    assert found is not None
+    assert found.tokens_per_second == pytest.approx(ended[-1].tokens_per_second)
+
+
+def test_a_budget_stops_it_and_a_run_with_more_goes_on(prepared: Lake, settings: Settings, tmp_path: Path) -> None:
+    text = (SHIPPED / "smoke.toml").read_text(encoding="utf-8")
+    small = tmp_path / "small.toml"
+    limits = "\n[cluster.engine]\nin_flight = 8\n\n[cluster.budget]\nmax_tokens = 500\n"
+    small.write_text(text + limits, encoding="utf-8")
+    with pytest.raises(BudgetExhausted, match=f"{NODE}: the budget of this run is spent: [0-9,]+ tokens of max_tokens"):
+        pilot(str(small), settings, NODE, 20, lambda _: None)
+    stopped = read_pilot(prepared, RECIPE, NODE)
+    assert stopped is not None
+    assert not stopped.complete
+    first = sum(d.candidates for d in stopped.domains)
+    assert 0 < first < 80
+    ended: list[Progress] = []
+    pilot(RECIPE, settings, NODE, 20, lambda _: None, ended.append)
+    assert (ended[-1].recorded, ended[-1].done) == (first, 80 - first)
+    whole = read_pilot(prepared, RECIPE, NODE)
+    assert whole is not None
+    assert (whole.complete, sum(d.candidates for d in whole.domains)) == (True, 80)
