@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from r1data.errors import RecipeError
@@ -190,6 +190,14 @@ class ClusterParams(Params):
     )
     engine: EngineParams = EngineParams()
     budget: BudgetParams = BudgetParams()
+
+    @model_validator(mode="after")
+    def _devices(self) -> "ClusterParams":
+        engine, counted = self.engine, self.budget.gpu_hour_price or self.budget.max_gpu_hours
+        devices = engine.tensor_parallel * engine.data_parallel
+        if counted and not engine.urls and self.budget.gpus != devices:
+            raise ValueError(f"a server of the engine occupies {devices} devices: set budget.gpus = {devices}")
+        return self
 
 
 class Recipe(Params):

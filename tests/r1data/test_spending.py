@@ -80,8 +80,9 @@ def test_a_budget_changes_no_cache_key(tmp_path: Path) -> None:
         ("max_cost = 10", "cluster.budget: Value error, max_cost needs gpu_hour_price"),
         ("max_token = 10", "cluster.budget.max_token: unknown key, did you mean 'max_tokens'?"),
         ("gpus = 0", "cluster.budget.gpus: Input should be greater than or equal to 1"),
+        ("max_gpu_hours = 1\n[cluster.engine]\ntensor_parallel = 8", "occupies 8 devices: set budget.gpus = 8"),
     ],
-    ids=["no price", "unknown key", "no GPU"],
+    ids=["no price", "unknown key", "no GPU", "other GPUs than the engine's"],
 )
 def test_a_wrong_budget_is_told(tmp_path: Path, lines: str, says: str) -> None:
     with pytest.raises(RecipeError, match=r"mine\.toml") as caught:
