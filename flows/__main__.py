@@ -9,13 +9,16 @@ import sys
 import time
 from pathlib import Path
 
+from r1data.cli.live import LiveProgress
 from r1data.cli.printing import print_table
 from r1data.errors import R1Error
 from r1data.plan import finished, plan
 from r1data.recipe import load_recipe
 from r1data.report.claims import COLUMNS, claims
 from r1data.report.evaluation import evaluation_text
+from r1data.run import on_cluster
 from r1data.settings import Settings
+from r1data.spending import Spending
 from r1data.storage import Lake
 
 
@@ -36,7 +39,7 @@ def _run(name: str) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # progress in a log file too
     settings = Settings.from_environment()
-    recipe = load_recipe(name)
+    recipe = on_cluster(load_recipe(name), settings)
     lake = Lake.open(settings.lake)
     lines = plan(lake, recipe)
     to_do = sum(line.status != "done" for line in lines)
@@ -45,9 +48,11 @@ def _run(name: str) -> int:
     else:
         print(f"{recipe.name}: {to_do} of {len(lines)} nodes to run")
         _prefect_environment()
-        from flows.r1 import r1  # importing Prefect takes seconds: only when there is work
+        from flows.r1 import LIVE, r1  # importing Prefect takes seconds: only when there is work
 
-        r1(recipe=name, lake=settings.lake)
+        with LiveProgress(Spending(recipe.cluster.budget)) as live:
+            LIVE.set(live)
+            r1(recipe=name, lake=settings.lake)
     print(f"\n{evaluation_text(lake, recipe.name)}\n")
     print_table(COLUMNS, [c.cells for c in claims(lake, recipe.name)])
     print()

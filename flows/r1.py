@@ -1,10 +1,11 @@
-"""The recipe as one Prefect flow: a subflow a stage, a task a node, artifacts for counts and evaluation.
+"""The recipe as one Prefect flow: a subflow a stage, a task a node, artifacts for counts, progress and evaluation.
 
 The order and the work are `r1data.stages`: a stage starts as soon as the stages it needs are done, a node likewise.
 Only names travel between tasks, and the lake knows what is done.
 """
 
 import time
+from contextvars import ContextVar
 from typing import Any
 
 from prefect import flow, task
@@ -16,15 +17,21 @@ from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
 from prefect.tasks import Task
 
+from flows.artifacts import ProgressArtifacts, artifact_key
+from r1data.cli.live import LiveProgress
 from r1data.errors import Transient
+from r1data.recipe import load_recipe
 from r1data.report.audit import audit_markdown
 from r1data.report.claims import claims_markdown
 from r1data.report.evaluation import evaluation_markdown
 from r1data.report.page import write_report
 from r1data.review import record_review, require_review
-from r1data.run import Session
+from r1data.run import Session, on_cluster
 from r1data.settings import Settings
+from r1data.spending import Spending
+from r1data.watching import watched_by
 
+LIVE: ContextVar[LiveProgress | None] = ContextVar("live", default=None)
 REVIEW_SECONDS = 7 * 24 * 3600
 
 
@@ -44,16 +51,28 @@ def r1(recipe: str = "demo", lake: str | None = None) -> str:
     settings = Settings.from_environment(lake=lake)
     context = FlowRunContext.get()
     run_id = str(context.flow_run.id) if context and context.flow_run else ""
-    with Session(recipe, settings, labels={"prefect_flow_run": run_id}) as session:
+    found = on_cluster(load_recipe(recipe), settings)
+    live = LIVE.get() or LiveProgress(Spending(found.cluster.budget))
+    with (
+        ProgressArtifacts(found.name, live.spending) as artifacts,
+        Session(
+            recipe,
+            settings,
+            live.report,
+            labels={"prefect_flow_run": run_id},
+            watch=watched_by(live.watch, artifacts.watch),
+            spending=live.spending,
+        ) as session,
+    ):
         done: list[str] = []
         if session.recipe.cold_start.review == "wait":
             done = list(session.run_stages(lambda stage: _subflow(session, stage), ["cold_start"]))
             _ask_for_review(session)
         session.run_stages(lambda stage: _subflow(session, stage), done=done)
         name = session.recipe.name
-        found = f"{evaluation_markdown(session.lake, name)}\n\n{claims_markdown(session.lake, name)}"
-        create_markdown_artifact(found, key=f"{_key(name)}-evaluation")
-        create_markdown_artifact(audit_markdown(session.lake, name), key=f"{_key(name)}-audit")
+        text = f"{evaluation_markdown(session.lake, name)}\n\n{claims_markdown(session.lake, name)}"
+        create_markdown_artifact(text, key=artifact_key(name, "evaluation"))
+        create_markdown_artifact(audit_markdown(session.lake, name), key=artifact_key(name, "audit"))
         return write_report(session.lake, name)
 
 
@@ -74,7 +93,7 @@ def _ask_for_review(session: Session) -> None:
         session.fleet.stop()
         rows = session.cold_start
         text = f"**{rows.rows} rows wait for review.** Look at them with `r1 show {rows.name} --rows 20`, then resume."
-        create_markdown_artifact(text, key=f"{_key(session.recipe.name)}-review")
+        create_markdown_artifact(text, key=artifact_key(session.recipe.name, "review"))
         form = pause_flow_run(wait_for_input=ReviewForm, timeout=REVIEW_SECONDS)
         record_review(session.lake, rows, form.reviewer, accepted=form.accept, note=form.note)
     require_review(session.lake, session.cold_start)
@@ -93,10 +112,6 @@ def _subflow(session: Session, stage: str) -> None:
     @flow(name=stage, flow_run_name=stage)
     def run_stage() -> None:
         rows = list(session.run_nodes(stage, lambda name: node.with_options(task_run_name=name)(name)).values())
-        create_table_artifact(rows, key=f"{_key(session.recipe.name)}-{_key(stage)}", description=f"stage {stage}")
+        create_table_artifact(rows, key=artifact_key(session.recipe.name, stage), description=f"stage {stage}")
 
     run_stage()
-
-
-def _key(name: str) -> str:
-    return name.lower().replace("_", "-")

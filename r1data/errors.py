@@ -12,6 +12,7 @@ R1Error                what is wrong, where, and `remedy`: what to do
     ContextOverflow    a prompt and its completion do not fit the model's context
     StageFailed        a training process ended with an error
     ReviewNeeded       a person has to accept a dataset first, or has rejected it
+    BudgetExhausted    sampling has spent what the recipe allows one run
   Transient            a retry may help: network, a server that went away
     LeaseHeld          another run works on the same
     EndpointError      an OpenAI-compatible server did not answer as it should
@@ -78,6 +79,10 @@ class StageFailed(Terminal):
 
 class ReviewNeeded(Terminal):
     """A person has not accepted the dataset."""
+
+
+class BudgetExhausted(Terminal):
+    """Sampling has spent what the recipe allows one run; its answers are recorded."""
 
 
 class LeaseHeld(Transient):

@@ -18,12 +18,13 @@ from r1data.storage import Lake
 
 @dataclass(frozen=True)
 class PlanLine:
-    """One node's fate and the reason for it."""
+    """One node's fate and the reason for it; with its manifest if it is done."""
 
     node: str
     stage: str
     status: Literal["done", "run", "depends"]
     reason: str
+    manifest: Manifest | None = None
 
 
 def plan(lake: Lake, recipe: Recipe) -> list[PlanLine]:
@@ -45,7 +46,7 @@ def _line(lake: Lake, recipe: Recipe, node: Node, done: dict[str, Manifest]) -> 
     folder = node.folder(node.key(digests))
     if is_committed(lake, folder):
         done[node.name] = read_manifest(lake, folder)
-        return PlanLine(node.name, node.stage, "done", f"{done[node.name].rows} rows")
+        return PlanLine(node.name, node.stage, "done", f"{done[node.name].rows} rows", done[node.name])
     return PlanLine(node.name, node.stage, "run", _why(lake, recipe, node, digests))
 
 

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from r1data.errors import RecipeError
 from r1data.params import Params
 from r1data.sampling_params import SamplingParams
+from r1data.spending import BudgetParams
 from r1data.training_params import GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams
 
 SHIPPED = Path(__file__).resolve().parent.parent / "flows" / "recipes"
@@ -188,6 +189,15 @@ class ClusterParams(Params):
         default="server", description="the warm server, or vLLM inside the training job"
     )
     engine: EngineParams = EngineParams()
+    budget: BudgetParams = BudgetParams()
+
+    @model_validator(mode="after")
+    def _devices(self) -> "ClusterParams":
+        engine, counted = self.engine, self.budget.gpu_hour_price or self.budget.max_gpu_hours
+        devices = engine.tensor_parallel * engine.data_parallel
+        if counted and not engine.urls and self.budget.gpus != devices:
+            raise ValueError(f"a server of the engine occupies {devices} devices: set budget.gpus = {devices}")
+        return self
 
 
 class Recipe(Params):
@@ -330,7 +340,8 @@ def _faults(error: ValidationError) -> list[str]:
 def _known_keys() -> list[str]:
     models = (
         *(SourceParams, ModelSource, SamplingParams, GateParams, TeacherParams, JudgeParams, TestWriterParams),
-        *(ColdStartParams, MixParams, Recipe, PreferenceParams, EvaluationParams, ClusterParams, EngineParams),
+        *(ColdStartParams, MixParams, Recipe, PreferenceParams, EvaluationParams),
+        *(ClusterParams, EngineParams, BudgetParams),
         *(GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams),
     )
     return sorted({key for model in models for key in model.model_fields})

@@ -19,22 +19,26 @@ from r1data.digest import digest_json, row_id
 from r1data.errors import RecipeError
 from r1data.generate.candidates import Desk, candidates
 from r1data.generate.fleet import Fleet
-from r1data.generate.sampling import Prompt
+from r1data.generate.sampling import Identity, Prompt
 from r1data.launch import Child, TrainingJob, end_child, launch
 from r1data.manifest import Manifest
 from r1data.parallel import run_graph
+from r1data.pilot import PilotRecorder
 from r1data.pins import pinned
+from r1data.progress import Watch
 from r1data.recipe import Recipe, load_cluster, load_recipe, recipe_path
 from r1data.review import read_review, record_review, require_review
 from r1data.runner import Runner, frame_of
 from r1data.sample.rejection import judge_of
 from r1data.served import served_answers
 from r1data.settings import Settings
+from r1data.spending import Spending
 from r1data.stages import STAGES, graph, needs_of_nodes, needs_of_stages
 from r1data.stages.sampling import GenerateParams
 from r1data.step import Node
 from r1data.storage import Lake
 from r1data.verify.canaries import check_sources, gold_failures
+from r1data.watching import PlainLines
 
 T = TypeVar("T")
 REVIEWED = "cold_start"
@@ -80,16 +84,25 @@ class LocalServices:
                 f"{node.name}: no problems of split {params.split!r} and kinds {params.kinds}",
                 "add a source to the recipe's [[sources]]",
             )
-        return candidates(
-            desk,
+        identity = Identity(inputs["model"].digest, params.sampling.digest(), digest_json(params.template)[:16])
+        pilot = self._pilot(node, problems, prompts)
+        answers = candidates(
+            replace(desk, watch=pilot.seen),
             lambda: self.fleet.hold(inputs["model"]),
             inputs["model"],
             prompts,
             params.sampling,
-            digest_json(params.template)[:16],
+            identity.template_digest,
             node=node.name,
             judge=judge_of(problems, params.gate),
         )
+        return pilot.kept_of(answers, identity)
+
+    def _pilot(self, node: Node, problems: pl.DataFrame, prompts: list[Prompt]) -> PilotRecorder:
+        """What a sampling teaches about its price; `seen` is the watcher to sample with."""
+        asked = problems.filter(pl.col("problem_id").is_in([p.problem_id for p in prompts]))
+        gpus = self.recipe.cluster.budget.gpus
+        return PilotRecorder(self.lake, self.recipe.name, node.name, asked, gpus, self.desk.watch)
 
     def train(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> None:
         """Start the node's training main; reinforcement learning gets the warm server of its architecture."""
@@ -146,6 +159,8 @@ class Session:
     settings: Settings
     report: Callable[[str], None] = say
     labels: Mapping[str, str] = field(default_factory=dict)
+    watch: Watch | None = None
+    spending: Spending | None = None
 
     def __enter__(self) -> "Session":
         """Read the recipe, open the lake, check the verifier on its canaries; servers start when first needed."""
@@ -157,10 +172,13 @@ class Session:
         engine, scratch, waits = self.recipe.cluster.engine, self.settings.scratch, self.settings.lease == "wait"
         self.fleet = Fleet(self.lake, scratch, self.settings.python, self.settings.engine, slots, engine, self.report)
         self.fleet.__enter__()
+        spending = self.spending or Spending(self.recipe.cluster.budget)
         desk = Desk(
             self.lake,
             scratch,
             self.report,
+            self.watch or PlainLines(self.report, spending).watch,
+            spending,
             in_flight=engine.in_flight * max(engine.servers, len(engine.urls)),
             down_s=engine.down_s,
             stalled_s=engine.stalled_s,
@@ -220,13 +238,18 @@ class Session:
 
 
 def run_recipe(
-    name: str, settings: Settings, stages: list[str] | None = None, report: Callable[[str], None] = say
+    name: str,
+    settings: Settings,
+    stages: list[str] | None = None,
+    report: Callable[[str], None] = say,
+    watch: Watch | None = None,
+    spending: Spending | None = None,
 ) -> int:
     """Run a recipe, or the stages named and what they need; the number of nodes computed."""
     unknown = set(stages or []) - set(STAGES)
     if unknown:
         raise RecipeError(f"unknown stage {', '.join(sorted(unknown))}", f"stages: {', '.join(STAGES)}")
-    with Session(name, settings, report) as session:
+    with Session(name, settings, report, watch=watch, spending=spending) as session:
 
         def computed(stage: str) -> int:
             return sum(not skipped for _, skipped in session.run_nodes(stage, session.run_node).values())

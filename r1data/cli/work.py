@@ -1,4 +1,4 @@
-"""Commands about recipes: check, plan, run, report."""
+"""Commands about recipes: check, plan, pilot, run, review, report."""
 
 from typing import Annotated
 
@@ -27,19 +27,54 @@ def check(recipe: RecipeName) -> None:
 
 @app.command(rich_help_panel=PANEL)
 def plan(context: typer.Context, recipe: RecipeName, lake: LakeUrl = None) -> None:
-    """Say what a run would compute, and why, before it does.
+    """Say what a run would compute, and why, before it does; and what its sampling would cost.
 
     `done` is skipped, `run` is computed for the reason given, `depends` waits for a node that runs.
+    Tokens come with a 95 % interval from the node's last sampling (`r1 pilot` makes a small one), else as an upper
+    bound. They cost what `gpu_hour_price` in the recipe's [cluster.budget] says; recorded answers are free.
 
     Example: r1 plan my-recipe.toml
     """
+    from r1data.cli.prices import print_prices
     from r1data.plan import plan as plan_of
+    from r1data.price import price
     from r1data.recipe import load_recipe
+    from r1data.run import on_cluster
 
-    lines = plan_of(opened(context, lake), load_recipe(recipe))
+    there, found = opened(context, lake), on_cluster(load_recipe(recipe), settings_of(context, lake))
+    lines = plan_of(there, found)
     print_table(("stage", "node", "status", "reason"), [(p.stage, p.node, p.status, p.reason) for p in lines])
+    print_prices(price(there, found, lines), found.cluster.budget)
     to_do = sum(line.status != "done" for line in lines)
     print(f"{to_do} of {len(lines)} nodes to run" if to_do else f"all {len(lines)} nodes are done, nothing to do")
+
+
+@app.command(rich_help_panel=PANEL)
+def pilot(
+    context: typer.Context,
+    recipe: RecipeName,
+    node: Annotated[str, typer.Argument(help="a node that asks a checkpoint, such as cold_start/candidates")],
+    prompts: Annotated[int, typer.Option(min=1, help="how many of the node's prompts to ask, the first ones")] = 50,
+    lake: LakeUrl = None,
+) -> None:
+    """Ask a node's model its first prompts, to learn what the node costs; a run uses these answers again.
+
+    What the node needs has to be there: the problems and the checkpoint that it asks.
+
+    Example: r1 pilot demo cold_start/candidates --prompts 20
+    """
+    from r1data.cli.live import LiveProgress
+    from r1data.cli.prices import print_prices
+    from r1data.piloting import pilot as pilot_of
+    from r1data.recipe import load_recipe
+    from r1data.run import on_cluster
+    from r1data.spending import Spending
+
+    settings = settings_of(context, lake)
+    budget = on_cluster(load_recipe(recipe), settings).cluster.budget
+    with LiveProgress(Spending(budget)) as live:
+        lines = pilot_of(recipe, settings, node, prompts, live.report, live.watch, live.spending)
+    print_prices(lines, budget)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -53,13 +88,16 @@ def run(
 
     Example: r1 run demo --stage zero
     """
+    from r1data.cli.live import LiveProgress
     from r1data.recipe import load_recipe
     from r1data.report.evaluation import evaluation_text
     from r1data.report.page import write_report
-    from r1data.run import run_recipe
+    from r1data.run import on_cluster, run_recipe
+    from r1data.spending import Spending
 
     settings = settings_of(context, lake)
-    computed = run_recipe(recipe, settings, stage)
+    with LiveProgress(Spending(on_cluster(load_recipe(recipe), settings).cluster.budget)) as live:
+        computed = run_recipe(recipe, settings, stage, live.report, live.watch, live.spending)
     print(f"{computed} nodes computed" if computed else "nothing to do")
     if not stage:
         there, name = opened(context, lake), load_recipe(recipe).name

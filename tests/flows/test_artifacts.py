@@ -1,0 +1,101 @@
+"""A flow run shows what samples as a progress artifact, and goes on where the API is gone."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from flows.artifacts import artifact_key
+from tests.running import environment
+
+FLOW = """
+import threading, time
+from prefect import flow
+from flows.artifacts import ProgressArtifacts
+from r1data.progress import Progress
+from r1data.spending import BudgetParams, Spending
+
+@flow(name="sampling")
+def sampling() -> str:
+    spending = Spending(BudgetParams(gpu_hour_price=2.0))
+    with ProgressArtifacts("Mine", spending, every=0.3) as artifacts:
+        seen = Progress("cold_start/candidates", expected=40)
+
+        def sample() -> None:
+            for _ in range(40):
+                seen.done += 1
+                artifacts.watch(seen)
+                time.sleep(0.05)
+            seen.ended = time.monotonic()
+            spending.add(10, 1800)
+
+        thread = threading.Thread(target=sample)
+        thread.start()
+        thread.join()
+        {then}
+    return "went on"
+
+print(sampling())
+"""
+
+
+def flow_run(tmp_path: Path, api: str, then: str = "pass") -> str:
+    """What a process with the flow says."""
+    env = environment(tmp_path / "scratch", {"PREFECT_API_URL": api, "PREFECT_HOME": str(tmp_path / "own")})
+    told = subprocess.run(
+        [sys.executable, "-W", "error::ResourceWarning", "-c", FLOW.format(then=then)],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert told.returncode == 0, told.stderr[-3000:]
+    assert "went on" in told.stdout
+    return told.stdout + told.stderr
+
+
+def artifacts_of(api: str) -> list[dict[str, Any]]:
+    """All that the server has."""
+    answer = httpx.post(f"{api}/artifacts/filter", json={}, timeout=30)
+    answer.raise_for_status()
+    found: list[dict[str, Any]] = answer.json()
+    return found
+
+
+@pytest.mark.slow
+def test_progress_is_an_artifact_of_the_run_and_ends_at_the_whole(
+    prefect_server: tuple[str, Path], tmp_path: Path
+) -> None:
+    api, _ = prefect_server
+    told = flow_run(tmp_path, api)
+    (found,) = artifacts_of(api)
+    assert (found["key"], found["type"], float(found["data"])) == (
+        "mine-cold-start-candidates-progress",
+        "progress",
+        100,
+    )
+    assert found["description"].startswith("cold_start/candidates: 40/40 candidates, ")
+    assert "1.00 USD" in found["description"]
+    assert found["flow_run_id"]
+    assert "progress artifacts: " not in told
+    assert found["updated"] > found["created"], "it was updated while the node was sampled"
+
+
+@pytest.mark.slow
+def test_an_api_that_fails_is_logged_and_nothing_else(prefect_server: tuple[str, Path], tmp_path: Path) -> None:
+    api, _ = prefect_server
+    then = """import httpx, flows.artifacts as module
+        def gone(*_):
+            raise httpx.ConnectError("gone")
+        module.update_progress_artifact = gone
+        artifacts.watch(Progress("cold_start/candidates", expected=40, done=3))
+        time.sleep(1.5)"""
+    told = flow_run(tmp_path, api, then)
+    assert told.count("progress artifacts: ConnectError: gone; the run goes on without them") == 1
+
+
+def test_keys_are_what_prefect_takes() -> None:
+    assert artifact_key("Qwen_7b v1.5", "eval/zero/candidates") == "qwen-7b-v1-5-eval-zero-candidates"
