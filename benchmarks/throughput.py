@@ -86,7 +86,8 @@ async def by_shards(router: Router, requests: Sequence[CompletionRequest], lake:
     """Shard after shard, each waited for and written."""
     found: list[list[Completion]] = []
     for start in range(0, len(requests), SHARD // SAMPLES):
-        shard = await asyncio.gather(*(complete(router, r, DECODING) for r in requests[start : start + SHARD // SAMPLES]))
+        asked = requests[start : start + SHARD // SAMPLES]
+        shard = await asyncio.gather(*(complete(router, r, DECODING) for r in asked))
         lake.write_table(f"{start}.parquet", pl.DataFrame({"text": [c.text for x in shard for c in x]}).to_arrow())
         found += shard
     return found

@@ -50,7 +50,7 @@ def served_answers(
     asked, samples = _asked(params, frames)
     sampling = SamplingParams(samples=samples, temperature=params.temperature, max_tokens=params.max_tokens)
     template = digest_json(params.template)[:16]
-    sized = replace(desk, in_flight=server.in_flight)
+    sized = replace(desk, in_flight=server.in_flight, own_devices=False)
 
     def answers(prompts: list[Prompt], name: str) -> Iterator[pl.DataFrame]:
         return candidates(

@@ -23,6 +23,7 @@ import torch.distributed as dist
 from r1data.errors import ModelError, RecipeError, StageFailed, StorageError, boundary
 from r1data.training_params import OptimizerParams
 from training import states
+from training.builds import free_abandoned_locks
 from training.job import Stopped
 from training.schedule import Rows, batches, learning_rate
 
@@ -43,6 +44,7 @@ def start(seed: int) -> tuple[int, int]:
         else:  # alone, it needs no port
             store = dist.HashStore()  # type: ignore[attr-defined]
             dist.init_process_group(backend, store=store, rank=0, world_size=1)
+    free_abandoned_locks()
     deepspeed.init_distributed(verbose=False)
     torch.manual_seed(seed)
     return dist.get_rank(), dist.get_world_size()

@@ -36,6 +36,7 @@ class Desk:
     down_s: float = 300.0
     stalled_s: float = 600.0
     wait_for_lease: bool = True
+    own_devices: bool = True
 
 
 def candidates(
@@ -58,6 +59,7 @@ def candidates(
     with lease(desk.lake, pool.identity.pool, desk.report, wait=desk.wait_for_lease):
         progress = Progress(node)
         sampler = Sampler(pool, prompts, sampling, judge, progress, desk.watch, desk.spending, desk.in_flight)
+        sampler.own_devices = desk.own_devices
         sampler.load()
         if sampler.remains:
             with servers() as backends:

@@ -109,6 +109,7 @@ class Sampler:
         self.rows: list[dict[str, Any]] = []
         self.unjudged: list[tuple[Turn, Answered]] = []
         self.judging = self.flying = 0
+        self.own_devices = True
         self.writing: asyncio.Task[None] | None = None
         self.flushed = time.monotonic()
 
@@ -142,7 +143,7 @@ class Sampler:
         self.woken = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as group:
-                ticking = group.create_task(self._tick(len(router.backends)))
+                ticking = group.create_task(self._tick(len(router.backends) * self.own_devices))
                 judging = group.create_task(self._judge_all())
                 await self._feed(router, group)
                 ticking.cancel()
