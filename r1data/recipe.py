@@ -59,6 +59,10 @@ class GateParams(Params):
     longest_paragraph: int = 2_000
     repetition: float = 0.5
     keep_per_problem: int = 2
+    keep: Literal["first", "best", "shortest"] = Field(
+        default="first",
+        description="which stay within keep_per_problem: by sample index, by share of tests and speed, or by tokens",
+    )
 
 
 class ServedParams(Params):

@@ -1,0 +1,13 @@
+"""What becomes of the candidates below a prefix: which pass the gates."""
+
+from r1data.recipe import GateParams
+from r1data.sampling_params import SamplingParams
+from r1data.stages.sampling import judged
+from r1data.step import Node
+from r1data.steps.gates import GATE, DropsParams
+
+
+def gated(prefix: str, stage: str, gate: GateParams, sampling: SamplingParams | None = None) -> Node:
+    """drops of the candidates below a prefix; `sampling`: how they were drawn from a checkpoint of the recipe."""
+    aside = sampling is not None and sampling.truncated == "keep"
+    return Node(f"{prefix}/drops", stage, GATE, DropsParams(**gate.model_dump(), length_study=aside), judged(prefix))
