@@ -1,7 +1,7 @@
 """Cold start: sample zero, keep what is correct, readable, in one language; refine it, add a summary (B.3.2)."""
 
 from r1data.recipe import Recipe
-from r1data.stages.gates import gated
+from r1data.stages.gates import difficulty, gated
 from r1data.stages.sampling import GenerateParams, NoParams, audited, examined, kinds_of, sampled
 from r1data.step import Node
 from r1data.steps.examples import COLD_START
@@ -12,7 +12,7 @@ KEPT = {"candidates": "cold_start/candidates", "drops": "cold_start/drops", "pro
 
 
 def nodes(recipe: Recipe) -> list[Node]:
-    """candidates, verdicts, measures, drops, the refinement, and the examples themselves."""
+    """candidates, verdicts, measures, drops, difficulty, the refinement, and the examples themselves."""
     part = recipe.cold_start
     params = GenerateParams(
         split="train",
@@ -26,6 +26,7 @@ def nodes(recipe: Recipe) -> list[Node]:
         *sampled(recipe, "cold_start", STAGE, "zero", params),
         audited(recipe, "cold_start", STAGE),
         gated("cold_start", STAGE, part.gate, part.sampling),
+        difficulty("cold_start", STAGE, part.gate, part.sampling),
         *(_by_teacher(recipe) if part.teacher else [_by_rule()]),
     ]
 
