@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from r1data.errors import RecipeError
@@ -155,6 +155,12 @@ class EvaluationParams(Params):
         "distill",
         "student_rl",
     )
+
+    @model_validator(mode="after")
+    def _equally_often(self) -> "EvaluationParams":
+        if self.sampling.stop_at is not None:
+            raise ValueError("sampling has no stop_at here: votes and pairs compare problems asked equally often")
+        return self
 
 
 class ClusterParams(Params):

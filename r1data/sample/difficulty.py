@@ -8,7 +8,7 @@ import polars as pl
 from r1data.digest import row_id
 from r1data.params import Params
 from r1data.recipe import GateParams
-from r1data.sample.estimates import Drawn, interval, pass_at
+from r1data.sample.estimates import drawn, interval, pass_at
 from r1data.sampling_params import SamplingParams
 from r1data.step import Step
 from r1data.steps.gates import missed
@@ -37,24 +37,22 @@ def difficulty(
 
 
 def _row(params: DifficultyParams, rows: Rows) -> dict[str, object]:
-    correct = [r["verdict"] == "correct" for r in rows]
     accepted = [r["verdict"] == "correct" and not (params.gate and missed(params.gate, r)) for r in rows]
-    undecided = tuple(i for i, r in enumerate(rows) if r["verdict"] == "undecided")
-    drawn = Drawn(len(rows), sum(accepted), sum(correct), undecided)
-    low, high = interval(drawn.correct, drawn.decided)
+    found = drawn([r["verdict"] for r in rows], accepted)
+    low, high = interval(found.correct, found.decided)
     first = rows[0]
     return {
         "difficulty_id": row_id("difficulty", first["problem_id"], first["model_digest"]),
         "problem_id": first["problem_id"],
         "model": first["model"],
         "model_digest": first["model_digest"],
-        "asked": drawn.asked,
-        "accepted": drawn.accepted,
-        "correct": drawn.correct,
-        "wrong": drawn.decided - drawn.correct,
-        "undecided": len(undecided),
+        "asked": found.asked,
+        "accepted": found.accepted,
+        "correct": found.correct,
+        "wrong": found.decided - found.correct,
+        "undecided": len(found.undecided),
         "truncated": sum(r["truncated"] for r in rows),
-        "pass_rate": pass_at(1, params.sampling, drawn),
+        "pass_rate": pass_at(1, params.sampling, found),
         "low": low,
         "high": high,
         "completion_tokens": sum(r["completion_tokens"] for r in rows) / len(rows),

@@ -7,6 +7,7 @@ over all sequences of outcomes with which the plan ends where it ended (Rao-Blac
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import asin, comb, exp, lgamma, log, log1p, pi, sqrt
@@ -34,20 +35,26 @@ class Drawn:
         return self.asked - len(self.undecided)
 
 
-def pass_at(k: int, plan: SamplingParams, drawn: Drawn) -> float | None:
+def drawn(verdicts: Sequence[str], accepted: Sequence[bool]) -> Drawn:
+    """What a prompt gave, from its samples by index."""
+    undecided = tuple(i for i, verdict in enumerate(verdicts) if verdict == "undecided")
+    return Drawn(len(verdicts), sum(accepted), sum(v == "correct" for v in verdicts), undecided)
+
+
+def pass_at(k: int, plan: SamplingParams, found: Drawn) -> float | None:
     """The unbiased estimate of the chance that one of k decided samples is correct.
 
     None where some prompts of this plan have fewer than k decided samples, and where the plan cannot have ended with
     these counts (verdicts that changed after sampling).
     """
-    if k > _decided_before(least_asked(plan), drawn.undecided):
+    if k > _decided_before(least_asked(plan), found.undecided):
         return None
-    told = (plan, drawn.asked, drawn.accepted, drawn.undecided)
+    told = (plan, found.asked, found.accepted, found.undecided)
     ways = _ways(*told, 0)
     if not ways:
         return None
     # the rule sees accepted ones alone: which of the others are correct is exchangeable
-    rejected, right = drawn.decided - drawn.accepted, drawn.correct - drawn.accepted
+    rejected, right = found.decided - found.accepted, found.correct - found.accepted
     failing = _ways(*told, k) * comb(rejected - right, k)
     return 1 - failing / (ways * comb(rejected, k)) if failing else 1.0
 
