@@ -1,77 +1,111 @@
-"""One async HTTP client for every OpenAI-compatible server: back-off for what may pass, a typed error for the rest."""
+"""One request to an OpenAI-compatible server, and what its answer means: JSON, worth another try, or final."""
 
-import asyncio
-import random
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from json import JSONDecodeError
-from typing import Any
+from typing import Any, NoReturn
 
+import aiohttp
 import httpx
 
-from r1data.errors import EndpointError, Terminal
+from r1data.errors import ContextOverflow, EndpointError, Terminal
 
-RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
-LONGEST_WAIT_S = 30.0
+RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+TOO_LONG = ("maximum context length", "context_length_exceeded", "max_model_len")
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server's base URL and the model name it serves; `chat` where it takes messages instead of raw prompts."""
+    """A server's base URL and the model name it serves; `chat` where it takes messages instead of raw prompts.
+
+    `extra` is added to every request: what one server knows beyond the OpenAI interface.
+    """
 
     url: str
     model: str
     api_key: str | None = field(default=None, repr=False)
     chat: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def headers(self) -> dict[str, str]:
         """Authorisation, where there is a key."""
         return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
 
 
-async def post_json(
-    client: httpx.AsyncClient, endpoint: Endpoint, path: str, payload: dict[str, Any], *, attempts: int = 5
-) -> dict[str, Any]:
-    """The JSON answer; 408, 409, 429, 5xx, broken connections and torn bodies are retried, other 4xx are final."""
-    fault = ""
-    for attempt in range(attempts):
-        if attempt:
-            await asyncio.sleep(_wait(attempt, fault))
-        try:
-            answer = await client.post(endpoint.url + path, json=payload, headers=endpoint.headers())
-        except httpx.HTTPError as e:
-            fault = f"{type(e).__name__}: {e}"
-            continue
-        if answer.status_code in RETRIED:
-            fault = (
-                f"HTTP {answer.status_code} (retry after {answer.headers.get('retry-after', '-')}): {answer.text[:200]}"
-            )
-            continue
-        if answer.status_code != 200:
-            remedy = "the request itself is wrong: check model name, context length and sampling"
-            raise Terminal(f"{endpoint.url}{path}: HTTP {answer.status_code}: {answer.text[:500]}", remedy)
-        try:
-            found = answer.json()
-        except (JSONDecodeError, UnicodeDecodeError) as e:
-            fault = f"not JSON: {e}"
-            continue
-        if isinstance(found, dict):
-            return found
-        fault = f"not a JSON object: {answer.text[:100]}"
-    raise EndpointError(
-        f"{endpoint.url}{path}: gave up after {attempts} attempts, last: {fault}",
-        "check that the server is up; answers recorded so far are kept, run again to continue",
-    )
+class Unanswered(Exception):
+    """A request that may be answered when it is sent again; `after` is what the server asked to wait, in seconds."""
+
+    def __init__(self, fault: str, after: float | None = None, *, unreachable: bool = False) -> None:
+        super().__init__(fault)
+        self.after = after
+        self.unreachable = unreachable
 
 
-def _wait(attempt: int, fault: str) -> float:
-    """Seconds before the next attempt: what the server asked for, else doubling from half a second with jitter."""
-    _, _, after = fault.partition("retry after ")
-    asked = after.partition(")")[0]
-    if asked.replace(".", "", 1).isdigit():
-        return min(LONGEST_WAIT_S, float(asked))
-    return min(LONGEST_WAIT_S, 0.5 * 2.0 ** (attempt - 1)) * random.Random(f"{attempt}{fault}").uniform(0.75, 1.25)
+async def ask(session: aiohttp.ClientSession, endpoint: Endpoint, path: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """The JSON answer of the endpoint's model; `Unanswered` where another try may help, `Terminal` where none will."""
+    where = f"{endpoint.url}{path}"
+    told = {"model": endpoint.model, **payload, **endpoint.extra}
+    try:
+        async with session.post(where, json=told, headers=endpoint.headers()) as answer:
+            body = await answer.read()
+    except (aiohttp.ClientError, TimeoutError, OSError) as e:
+        raise Unanswered(f"{type(e).__name__}: {e}", unreachable=True) from e
+    text = body[:500].decode(errors="replace")
+    if answer.status in RETRIED:
+        wait = answer.headers.get("retry-after", "")
+        raise Unanswered(
+            f"HTTP {answer.status}: {text[:200]}", float(wait) if wait.replace(".", "", 1).isdigit() else None
+        )
+    if answer.status != 200:
+        _refused(where, answer.status, text)
+    try:
+        found = json.loads(body)
+    except ValueError as e:
+        raise Unanswered(f"not JSON: {e}") from e
+    if not isinstance(found, dict):
+        raise Unanswered(f"not a JSON object: {text[:100]}")
+    return found
+
+
+async def healthy(session: aiohttp.ClientSession, url: str, deadline_s: float) -> bool:
+    """Whether a server answers at all, other than by an error of its own; who knows no /health answers, too."""
+    try:
+        async with session.get(f"{url}/health", timeout=aiohttp.ClientTimeout(deadline_s)) as answer:
+            return answer.status not in RETRIED
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return False
+
+
+async def tokens_made(session: aiohttp.ClientSession, url: str, deadline_s: float) -> float:
+    """vLLM's counter of generated tokens; 0 where the server does not tell."""
+    try:
+        async with session.get(f"{url}/metrics", timeout=aiohttp.ClientTimeout(deadline_s)) as answer:
+            lines = (await answer.text()).splitlines() if answer.status == 200 else []
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return 0.0
+    return sum(float(x.rsplit(" ", 1)[-1]) for x in lines if x.startswith("vllm:generation_tokens_total"))
+
+
+def _refused(where: str, status: int, text: str) -> NoReturn:
+    told = f"{where}: HTTP {status}: {text}"
+    if status in (400, 413, 422) and any(mark in text for mark in TOO_LONG):
+        raise ContextOverflow(told, "raise the server's --max-model-len, lower max_tokens, or leave the problem out")
+    if status in (401, 403):
+        raise Terminal(told, "check the key (R1_TEACHER_KEY) and its rights")
+    raise Terminal(told, "the request itself is wrong: check model name, context length and sampling")
+
+
+def served_name(url: str, deadline_s: float) -> str:
+    """The first model that a server serves, once it is ready; empty if it is not before the deadline."""
+    if not wait_healthy(url, deadline_s, lambda: True):
+        return ""
+    try:
+        found = httpx.get(f"{url}/v1/models", timeout=30).json()
+        return str(found["data"][0]["id"])
+    except (httpx.HTTPError, JSONDecodeError, KeyError, IndexError, TypeError) as e:
+        raise EndpointError(f"{url}/v1/models: no list of models: {e}", "is it an OpenAI-compatible server?") from e
 
 
 def wait_healthy(url: str, deadline_s: float, alive: Callable[[], bool]) -> bool:

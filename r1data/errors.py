@@ -9,9 +9,11 @@ R1Error                what is wrong, where, and `remedy`: what to do
     StorageError       the store refuses: credentials, no space, no such bucket
     ModelError         a folder that is no model, or weights that do not fit
     CheckFailed        an expectation, canary or disjointness check says no
+    ContextOverflow    a prompt and its completion do not fit the model's context
     StageFailed        a training process ended with an error
     ReviewNeeded       a person has to accept a dataset first, or has rejected it
   Transient            a retry may help: network, a server that went away
+    LeaseHeld          another run works on the same
     EndpointError      an OpenAI-compatible server did not answer as it should
 """
 
@@ -66,12 +68,20 @@ class CheckFailed(Terminal):
     """An expectation, a canary or a disjointness check failed."""
 
 
+class ContextOverflow(Terminal):
+    """Prompt and completion together are longer than the server's model takes."""
+
+
 class StageFailed(Terminal):
     """A process started for a stage ended with an error."""
 
 
 class ReviewNeeded(Terminal):
     """A person has not accepted the dataset."""
+
+
+class LeaseHeld(Transient):
+    """Another run works on the same."""
 
 
 class EndpointError(Transient):

@@ -65,13 +65,22 @@ class GateParams(Params):
     )
 
 
+WHERE_SERVED = {"url", "chat", "in_flight"}
+
+
 class ServedParams(Params):
     """A model behind an OpenAI-compatible endpoint; where it is served is outside every cache key."""
 
-    url: str = Field(description="base URL without /v1")
+    url: str | tuple[str, ...] = Field(description="base URL without /v1, or several that serve the same model")
     model: str
     chat: bool = Field(default=True, description="false: the prompt goes to /v1/completions as it is")
+    in_flight: int = Field(default=64, ge=1, description="requests at a time")
     temperature: float = 0.6
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The servers."""
+        return (self.url,) if isinstance(self.url, str) else self.url
 
 
 class TeacherParams(ServedParams):
@@ -163,6 +172,23 @@ class EvaluationParams(Params):
         return self
 
 
+class EngineParams(Params):
+    """How vLLM servers are started, or where they are when others start them."""
+
+    servers: int = Field(default=1, ge=1, description="of one model, side by side")
+    urls: tuple[str, ...] = Field(default=(), description="servers of others, instead of starting any; no /v1")
+    tensor_parallel: int = Field(default=1, ge=1, description="devices that share one copy of the model")
+    data_parallel: int = Field(default=1, ge=1, description="copies inside one server")
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    eager: bool = Field(default=True, description="no CUDA graphs: starts sooner, runs slower on a GPU")
+    max_num_seqs: int = Field(default=256, ge=1, description="candidates that a server works on at a time")
+    arguments: tuple[str, ...] = Field(default=(), description="more of vLLM's own, e.g. --max-model-len, 32768")
+    in_flight: int = Field(default=1024, ge=1, description="candidates asked of a server at a time")
+    ready_s: float = Field(default=300, gt=0, description="until a started server answers")
+    down_s: float = Field(default=300, gt=0, description="how long all servers of others may be away")
+    stalled_s: float = Field(default=600, gt=0, description="a server without a token for so long is replaced")
+
+
 class ClusterParams(Params):
     """Where things run; outside every cache key, since it changes no result beyond rounding."""
 
@@ -171,6 +197,7 @@ class ClusterParams(Params):
     rollouts: Literal["server", "in_process"] = Field(
         default="server", description="the warm server, or vLLM inside the training job"
     )
+    engine: EngineParams = EngineParams()
 
 
 class Recipe(Params):
@@ -214,6 +241,16 @@ def recipe_path(name: str) -> Path:
             f"{path}: no such recipe", f"{hint}shipped recipes: {', '.join(shipped)}; or give a .toml file"
         )
     return path
+
+
+def load_cluster(path: Path) -> ClusterParams:
+    """The cluster file that stands in for a recipe's [cluster]: the same recipe on another machine."""
+    try:
+        return ClusterParams.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise RecipeError(f"cluster file {path}: {e}", "check the path in R1_CLUSTER and the line that is named") from e
+    except ValidationError as e:
+        raise RecipeError(f"{path}:\n" + "\n".join(_faults(e)), "mend the fields that are named") from e
 
 
 def load_recipe(name: str) -> Recipe:
@@ -303,7 +340,7 @@ def _faults(error: ValidationError) -> list[str]:
 def _known_keys() -> list[str]:
     models = (
         *(SourceParams, ModelSource, SamplingParams, GateParams, TeacherParams, JudgeParams, TestWriterParams),
-        *(ColdStartParams, MixParams, Recipe, PreferenceParams, EvaluationParams, ClusterParams),
+        *(ColdStartParams, MixParams, Recipe, PreferenceParams, EvaluationParams, ClusterParams, EngineParams),
         *(GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams),
     )
     return sorted({key for model in models for key in model.model_fields})

@@ -5,28 +5,29 @@
 
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TypeVar
 
 import polars as pl
 import pyarrow as pa
 
-from r1data.checks.expectations import validate
+from r1data.checks.expectations import suite_of, validate
 from r1data.digest import digest_json, row_id
 from r1data.errors import RecipeError
+from r1data.generate.candidates import Desk, candidates
 from r1data.generate.fleet import Fleet
-from r1data.generate.pool import generate
 from r1data.generate.sampling import Prompt
 from r1data.launch import Child, TrainingJob, end_child, launch
 from r1data.manifest import Manifest
 from r1data.parallel import run_graph
 from r1data.pins import pinned
-from r1data.recipe import Recipe, load_recipe, recipe_path
+from r1data.recipe import Recipe, load_cluster, load_recipe, recipe_path
 from r1data.review import read_review, record_review, require_review
 from r1data.runner import Runner, frame_of
+from r1data.sample.rejection import judge_of
 from r1data.served import served_answers
 from r1data.settings import Settings
 from r1data.stages import STAGES, graph, needs_of_nodes, needs_of_stages
@@ -53,7 +54,7 @@ class LocalServices:
     recipe_file: str
     settings: Settings
     fleet: Fleet
-    report: Callable[[str], None]
+    desk: Desk
     children: set[Child] = field(default_factory=set)
     _checking: threading.Lock = field(default_factory=threading.Lock)
 
@@ -64,36 +65,37 @@ class LocalServices:
         self.fleet.stop()
 
     def _told_by(self, node: Node) -> Callable[[str], None]:
-        return lambda line: self.report(f"  {node.name}: {line}")
+        return lambda line: self.desk.report(f"  {node.name}: {line}")
 
-    def call(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> pl.DataFrame:
+    def call(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> Iterator[pl.DataFrame]:
         """Candidates of a checkpoint for the chosen problems, or of a teacher or judge; recorded answers first."""
-        params = node.params
+        params, desk = node.params, replace(self.desk, report=self._told_by(node))
         if not isinstance(params, GenerateParams):
             frames = {role: frame_of(self.lake, manifest) for role, manifest in inputs.items()}
-            return served_answers(self.lake, self.recipe, self.settings.teacher_key, node, frames, self._told_by(node))
-        prompts = chosen_prompts(frame_of(self.lake, inputs["problems"]), params)
+            return served_answers(desk, self.recipe, self.settings.teacher_key, node, frames)
+        problems = frame_of(self.lake, inputs["problems"])
+        prompts = chosen_prompts(problems, params)
         if not prompts:
             raise RecipeError(
                 f"{node.name}: no problems of split {params.split!r} and kinds {params.kinds}",
                 "add a source to the recipe's [[sources]]",
             )
-        with ExitStack() as held:
-            return generate(
-                self.lake,
-                lambda: held.enter_context(self.fleet.hold(inputs["model"])),
-                inputs["model"],
-                prompts,
-                params.sampling,
-                digest_json(params.template)[:16],
-                self._told_by(node),
-            )
+        return candidates(
+            desk,
+            lambda: self.fleet.hold(inputs["model"]),
+            inputs["model"],
+            prompts,
+            params.sampling,
+            digest_json(params.template)[:16],
+            node=node.name,
+            judge=judge_of(problems, params.gate),
+        )
 
     def train(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> None:
         """Start the node's training main; reinforcement learning gets the warm server of its architecture."""
         uses_engine = node.step.name == "grpo" and self.recipe.cluster.rollouts == "server"
         held = self.fleet.hold(inputs["init"], driven=True) if uses_engine else nullcontext()
-        with held as endpoint, nullcontext() if uses_engine else self.fleet.slots:
+        with held as backends, nullcontext() if uses_engine else self.fleet.slots:
             job = TrainingJob(
                 module=node.step.module,
                 recipe=self.recipe_file,
@@ -101,14 +103,17 @@ class LocalServices:
                 lake=self.settings.lake,
                 key=key,
                 scratch=self.settings.scratch,
-                engine_url=endpoint.url if endpoint else None,
-                engine_model=endpoint.model if endpoint else None,
+                engine_url=backends[0].endpoint.url if backends else None,
+                engine_model=backends[0].endpoint.model if backends else None,
             )
             launch(job, self.settings.python, self.recipe.cluster.ranks, self._told_by(node), self.children)
 
-    def check(self, node: Node, table: pa.Table) -> tuple[dict[str, object], ...]:
+    def check(self, node: Node, rows: Callable[[], pa.Table]) -> tuple[dict[str, object], ...]:
         """The table's expectations, if it has any."""
         assert node.step.output is not None, f"{node.name}: only datasets are checked"
+        if suite_of(node.step.output.name) is None:
+            return ()
+        table = rows()
         if node.step.output.name == "problems":
             failing = gold_failures(zip(table["kind"].to_pylist(), table["answer"].to_pylist(), strict=True))
             if failing:
@@ -116,6 +121,11 @@ class LocalServices:
                 self._told_by(node)(told)
         with self._checking:  # Great Expectations keeps one context for the whole process
             return validate(node.step.output.name, table)
+
+
+def on_cluster(recipe: Recipe, settings: Settings) -> Recipe:
+    """The recipe with the cluster file, if there is one, in the place of its [cluster]."""
+    return recipe.model_copy(update={"cluster": load_cluster(settings.cluster)}) if settings.cluster else recipe
 
 
 def chosen_prompts(problems: pl.DataFrame, params: GenerateParams) -> list[Prompt]:
@@ -139,17 +149,27 @@ class Session:
 
     def __enter__(self) -> "Session":
         """Read the recipe, open the lake, check the verifier on its canaries; servers start when first needed."""
-        self.recipe = pinned(load_recipe(self.recipe_name))
+        self.recipe = on_cluster(pinned(load_recipe(self.recipe_name)), self.settings)
         check_sources(self.recipe.sources)
         self.lake = Lake.open(self.settings.lake)
         self.nodes = {n.name: n for n in graph(self.recipe)}
         slots = threading.Semaphore(self.recipe.cluster.parallel)
-        self.fleet = Fleet(self.lake, self.settings.scratch, self.settings.python, self.settings.engine, slots)
+        engine, scratch, waits = self.recipe.cluster.engine, self.settings.scratch, self.settings.lease == "wait"
+        self.fleet = Fleet(self.lake, scratch, self.settings.python, self.settings.engine, slots, engine, self.report)
         self.fleet.__enter__()
-        self.services = LocalServices(
-            self.lake, self.recipe, str(recipe_path(self.recipe_name)), self.settings, self.fleet, self.report
+        desk = Desk(
+            self.lake,
+            scratch,
+            self.report,
+            in_flight=engine.in_flight * max(engine.servers, len(engine.urls)),
+            down_s=engine.down_s,
+            stalled_s=engine.stalled_s,
+            wait_for_lease=waits,
         )
-        self.runner = Runner(self.lake, self.recipe.name, self.services, self.labels, self.report)
+        self.services = LocalServices(
+            self.lake, self.recipe, str(recipe_path(self.recipe_name)), self.settings, self.fleet, desk
+        )
+        self.runner = Runner(self.lake, self.recipe.name, self.services, self.labels, self.report, waits)
         return self
 
     def __exit__(

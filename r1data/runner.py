@@ -5,8 +5,9 @@ by this run or any earlier one, is reused.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import polars as pl
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from r1data.digest import digest_json, digest_table
 from r1data.errors import LakeError, StageFailed
+from r1data.lease import lease
 from r1data.lineage import commit
 from r1data.manifest import Manifest, Parent, Shard, dataset_digest, is_committed, read_manifest, read_rows
 from r1data.refs import move_ref
@@ -26,16 +28,16 @@ SHARD_ROWS = 50_000
 class Services(Protocol):
     """What a step that is not pure may use: model servers, training processes, table checks."""
 
-    def call(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> pl.DataFrame:
-        """Answers of a model, complete."""
+    def call(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> Iterator[pl.DataFrame]:
+        """Answers of a model, complete, in the shards that they are to have."""
         ...
 
     def train(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> None:
         """Run the training process of a node; it commits the checkpoint itself."""
         ...
 
-    def check(self, node: Node, table: pa.Table) -> tuple[dict[str, object], ...]:
-        """Results of the table's expectations; raises `CheckFailed`."""
+    def check(self, node: Node, rows: Callable[[], pa.Table]) -> tuple[dict[str, object], ...]:
+        """Results of the table's expectations, whose rows are read only if it has any; raises `CheckFailed`."""
         ...
 
 
@@ -48,6 +50,7 @@ class Runner:
     services: Services
     labels: Mapping[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = print
+    wait_for_lease: bool = True
     done: dict[str, Manifest] = field(default_factory=dict)
 
     def run(self, node: Node) -> tuple[Manifest, bool]:
@@ -58,11 +61,24 @@ class Runner:
         skipped = is_committed(self.lake, folder)
         if not skipped:
             self.report(f"{node.name}: {node.step.name} ({node.step.kind})")
-            self._compute(node, key, inputs)
+            skipped = self._compute_once(node, key, inputs)
         manifest = read_manifest(self.lake, folder)
         move_ref(self.lake, f"{self.recipe}/{node.name}", manifest)
         self.done[node.name] = manifest
         return manifest, skipped
+
+    def _compute_once(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> bool:
+        """Compute, unless another run that held the lease on this training has done it meanwhile."""
+        if (
+            node.step.kind != "train"
+        ):  # generation has a lease of its own; the rest is cheaper done twice than waited for
+            self._compute(node, key, inputs)
+            return False
+        with lease(self.lake, f"{node.name}/{key}", partial(_told, self.report, node.name), wait=self.wait_for_lease):
+            found = is_committed(self.lake, node.folder(key))
+            if not found:
+                self._compute(node, key, inputs)
+        return found
 
     def _input(self, name: str) -> Manifest:
         if name not in self.done:
@@ -102,21 +118,30 @@ class Runner:
             labels=dict(self.labels),
             started=started,
         )
-        checks = self.services.check(node, read_rows(self.lake, draft))
+        checks = self.services.check(node, lambda: read_rows(self.lake, draft))
         commit(self.lake, draft.model_copy(update={"checks": checks}))
 
     def _whole(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> tuple[Shard, ...]:
-        if node.step.kind == "call":
-            frame = self.services.call(node, key, inputs)
-        else:
-            assert node.step.run is not None, f"{node.step.name}: a reduce step without a function"
-            frames = {role: frame_of(self.lake, m) for role, m in inputs.items()}
-            result = node.step.run(params=node.params, **frames)
-            assert isinstance(result, pl.DataFrame), f"{node.step.name} returned {type(result)}"
-            frame = result
-        table = self._conformed(node, frame)
-        pieces = [table.slice(i, SHARD_ROWS) for i in range(0, max(1, table.num_rows), SHARD_ROWS)]
+        pieces = self._called(node, key, inputs) if node.step.kind == "call" else self._reduced(node, inputs)
         return tuple(self._write(node, f"{key}/part-{i:05d}", p, digest_json([key, i])) for i, p in enumerate(pieces))
+
+    def _called(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> Iterator[pa.Table]:
+        """A model's answers, one shard in memory at a time; one empty shard of no answers."""
+        assert node.step.output is not None, f"{node.name}: only training has no output table"
+        empty = True
+        for frame in self.services.call(node, key, inputs):
+            yield self._conformed(node, frame)
+            empty = False
+        if empty:
+            yield node.step.output.empty()
+
+    def _reduced(self, node: Node, inputs: Mapping[str, Manifest]) -> list[pa.Table]:
+        assert node.step.run is not None, f"{node.step.name}: a reduce step without a function"
+        frames = {role: frame_of(self.lake, m) for role, m in inputs.items()}
+        result = node.step.run(params=node.params, **frames)
+        assert isinstance(result, pl.DataFrame), f"{node.step.name} returned {type(result)}"
+        table = self._conformed(node, result)
+        return [table.slice(i, SHARD_ROWS) for i in range(0, max(1, table.num_rows), SHARD_ROWS)]
 
     def _map(self, node: Node, inputs: Mapping[str, Manifest]) -> tuple[Shard, ...]:
         aligned = {role: m for role, m in inputs.items() if role not in node.whole}
@@ -161,6 +186,10 @@ class Runner:
         size, sha256 = self.lake.write_table(path, table)
         digest = digest_table(table, output.volatile)
         return Shard(path=path, rows=table.num_rows, bytes=size, sha256=sha256, digest=digest, key=key)
+
+
+def _told(report: Callable[[str], None], name: str, line: str) -> None:
+    report(f"  {name}: {line}")
 
 
 def parents(inputs: Mapping[str, Manifest]) -> tuple[Parent, ...]:

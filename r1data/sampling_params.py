@@ -40,16 +40,16 @@ class SamplingParams(Params):
         """Most samples of one prompt."""
         return self.samples if self.stop_at is None else self.max_samples or self.samples
 
-    def next_round(self, asked: int, accepted: int) -> int:
-        """How many samples to ask of a prompt next; 0 when it has enough.
+    def next_round(self, asked: int, accepted: int, undecided: int = 0) -> int:
+        """How many samples to ask of a prompt next; 0 when it has enough, or when none of them could be judged.
 
-        It follows from the two counts alone, so that replaying recorded candidates takes the same decisions.
+        It follows from the counts alone, so that replaying recorded candidates takes the same decisions.
         """
         if not asked:
             return self.samples
-        if self.stop_at is None or accepted >= self.stop_at:
+        if self.stop_at is None or accepted >= self.stop_at or undecided == asked:
             return 0
-        rate = (accepted + 1) / (asked + 2)
+        rate = (accepted + 1) / (asked - undecided + 2)
         return min(self.cap - asked, ceil((self.stop_at - accepted) / rate))
 
     def digest(self) -> str:

@@ -3,14 +3,16 @@
 Recorded answers first, as with every call. A judge is asked questions of known outcome before anything else.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from r1data.digest import digest_json
 from r1data.endpoint import Endpoint
-from r1data.generate.pool import generate
+from r1data.generate.candidates import Desk, candidates
+from r1data.generate.router import Backend
 from r1data.generate.sampling import Prompt
 from r1data.judge.answers import AnswerJudgeParams, answer_questions, votes_by_prompt
 from r1data.judge.canaries import allowed, canary_questions, check_judge
@@ -19,7 +21,6 @@ from r1data.recipe import Recipe, ServedParams
 from r1data.sampling_params import SamplingParams
 from r1data.step import Node
 from r1data.steps.refine import RefineParams, refinements
-from r1data.storage import Lake
 from r1data.verify.written_tests import WrittenTestsParams, generator_questions
 
 Asking = RefineParams | AnswerJudgeParams | PairJudgeParams | WrittenTestsParams
@@ -38,31 +39,29 @@ class Served:
 
 
 def served_answers(
-    lake: Lake,
-    recipe: Recipe,
-    key: str | None,
-    node: Node,
-    frames: Mapping[str, pl.DataFrame],
-    told: Callable[[str], None],
-) -> pl.DataFrame:
+    desk: Desk, recipe: Recipe, key: str | None, node: Node, frames: Mapping[str, pl.DataFrame]
+) -> Iterator[pl.DataFrame]:
     """CANDIDATES of a teacher or judge node; `key` is for the server. Raises `CheckFailed` for a judge not to trust."""
     params = node.params
     assert isinstance(params, Asking), f"{node.name}: no such call step"
     server = _server(recipe, params)
     assert server is not None, "the node is there only with a server"
-    endpoint = Endpoint(server.url.rstrip("/"), server.model, key, server.chat)
+    backends = [Backend(Endpoint(url.rstrip("/"), server.model, key, server.chat)) for url in server.urls]
     asked, samples = _asked(params, frames)
     sampling = SamplingParams(samples=samples, temperature=params.temperature, max_tokens=params.max_tokens)
+    template = digest_json(params.template)[:16]
+    sized = replace(desk, in_flight=server.in_flight)
 
-    def answers(prompts: list[Prompt]) -> pl.DataFrame:
-        template = digest_json(params.template)[:16]
-        return generate(lake, lambda: endpoint, Served(server.model), prompts, sampling, template, told)
+    def answers(prompts: list[Prompt], name: str) -> Iterator[pl.DataFrame]:
+        return candidates(
+            sized, lambda: nullcontext(backends), Served(server.model), prompts, sampling, template, node=name
+        )
 
     if asked and isinstance(params, AnswerJudgeParams | PairJudgeParams):
         known = canary_questions(params)
-        votes = votes_by_prompt(answers([Prompt("canary", prompt) for prompt in known]), allowed(params))
-        check_judge(server.model, known, votes)
-    return answers([Prompt(problem, prompt) for problem, prompt in asked])
+        told = pl.concat(answers([Prompt("canary", prompt) for prompt in known], f"{node.name} canaries"))
+        check_judge(server.model, known, votes_by_prompt(told, allowed(params)))
+    return answers([Prompt(problem, prompt) for problem, prompt in asked], node.name)
 
 
 def _server(recipe: Recipe, params: Asking) -> ServedParams | None:

@@ -13,6 +13,8 @@ class Settings:
     """Where the lake is, where scratch files go, which interpreter runs the GPU side.
 
     `sandbox` is `none` where model-written code may run with limits only, since the machine gives no isolation.
+    `cluster` is a TOML file that stands in for the recipe's [cluster]; `lease` says what to do when another run works
+    on the same.
     """
 
     lake: str
@@ -21,10 +23,12 @@ class Settings:
     engine: Literal["vllm", "fake"]
     teacher_key: str | None = field(default=None, repr=False)
     sandbox: Literal["safe", "none"] = "safe"
+    cluster: Path | None = None
+    lease: Literal["wait", "refuse"] = "wait"
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, lake: str | None = None) -> "Settings":
-        """From R1_LAKE, R1_SCRATCH, R1_PYTHON, R1_ENGINE, R1_TEACHER_KEY and R1_SANDBOX; `lake` wins."""
+        """From R1_LAKE, R1_SCRATCH, R1_PYTHON, R1_ENGINE, R1_TEACHER_KEY, R1_SANDBOX, R1_CLUSTER and R1_LEASE."""
         env = os.environ if environ is None else environ
         return cls(
             lake=lake or env.get("R1_LAKE", "./lake"),
@@ -33,4 +37,6 @@ class Settings:
             engine="fake" if env.get("R1_ENGINE") == "fake" else "vllm",
             teacher_key=env.get("R1_TEACHER_KEY"),
             sandbox="none" if env.get("R1_SANDBOX") == "none" else "safe",
+            cluster=Path(env["R1_CLUSTER"]) if env.get("R1_CLUSTER") else None,
+            lease="refuse" if env.get("R1_LEASE") == "refuse" else "wait",
         )

@@ -10,7 +10,7 @@ import io
 import os
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -97,6 +97,11 @@ class Lake:
             found = self.fs.find(self.path(prefix)) if self.fs.exists(self.path(prefix)) else []
         names = (f.removeprefix(self.root).lstrip("/") for f in found)
         return sorted(n for n in names if not n.rsplit("/", 1)[-1].startswith("."))
+
+    def delete(self, name: str) -> None:
+        """Remove an object; one that is not there is no error."""
+        with suppress(LakeError), storage_errors(self, name):
+            self.fs.rm_file(self.path(name))
 
     def copy(self, source: str, target: str) -> None:
         """Copy an object inside the lake (server-side on S3)."""

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from r1data.generate.candidates import Desk
 from r1data.refs import list_refs, resolve
 from r1data.storage import Lake
 
@@ -16,6 +17,11 @@ COMMAND = "from r1data.cli import main; main()"
 def environment(scratch: Path, extra: dict[str, str] | None = None) -> dict[str, str]:
     """The fake engine unless `extra` says otherwise."""
     return {**os.environ, "R1_ENGINE": "fake", "R1_SCRATCH": str(scratch), "OMP_NUM_THREADS": "1", **(extra or {})}
+
+
+def desk(lake: Lake) -> Desk:
+    """What nodes that ask a model share, its scratch beside the lake."""
+    return Desk(lake, Path(lake.root).with_name("desk"), print)
 
 
 def start(

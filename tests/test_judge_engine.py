@@ -14,6 +14,7 @@ from r1data.refs import resolve
 from r1data.served import served_answers
 from r1data.stages import graph
 from r1data.storage import Lake
+from tests.running import desk
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SOURCE = '\n[[sources]]\nname = "open"\nkind = "judged"\nurl = "open.jsonl"\n'
@@ -41,7 +42,7 @@ def test_a_model_that_replies_no_verdict_is_not_used(finished: Lake, tmp_path: P
             node = next(n for n in graph(recipe) if n.name == "cold_start/judgements")
             lake = Lake.open(str(tmp_path / f"lake-{chat}"))
             with pytest.raises(CheckFailed, match="it said unreadable judgement"):
-                served_answers(lake, recipe, None, node, frames, print)
+                served_answers(desk(lake), recipe, None, node, frames)
             parts = [pl.DataFrame(lake.read_table(n)) for n in lake.names("calls") if n.endswith(".parquet")]
             heard = pl.concat(parts)
             assert heard.height == 4, "the questions of known outcome were asked, and nothing after them"

@@ -1,26 +1,26 @@
-"""Completions from an OpenAI-compatible server, a fixed number of requests in flight, each handed over as it ends."""
+"""Completions from OpenAI-compatible servers: the n children of a request, with token ids and finish reasons."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import httpx
+from r1data.endpoint import Endpoint
+from r1data.errors import EndpointError, R1Error, Terminal, boundary
+from r1data.generate.router import Backend, Router
 
-from r1data.endpoint import Endpoint, post_json
-from r1data.errors import EndpointError, R1Error
-
-STALLED_S = 600.0
+DOWN_S = 10.0
 
 
 @dataclass(frozen=True)
 class CompletionRequest:
-    """One prompt, n children with seeds seed, seed + 1, ...; `tag` is the caller's name for it."""
+    """One prompt (text or token ids), n children with seeds seed, seed + 1, ...; `tag` is the caller's name for it."""
 
-    prompt: str
+    prompt: str | tuple[int, ...]
     n: int
     seed: int
     tag: str = ""
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Completion:
     finish_reason: str
     prompt_tokens: int
     tokens: int
+    prompt_token_ids: tuple[int, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -43,38 +44,26 @@ class Decoding:
     top_p: float
     max_tokens: int
     logprobs: bool = False
+    continue_once: bool = False
 
 
 def completions(
-    endpoint: Endpoint,
-    requests: Sequence[CompletionRequest],
-    decoding: Decoding,
-    *,
-    in_flight: int = 64,
-    on_done: Callable[[CompletionRequest, list[Completion]], None] | None = None,
+    endpoint: Endpoint, requests: Sequence[CompletionRequest], decoding: Decoding, *, in_flight: int = 64
 ) -> list[list[Completion]]:
-    """Children of every request, in the order of the requests; `on_done` sees each as it ends."""
-    return asyncio.run(_all(endpoint, requests, decoding, in_flight, on_done))
+    """Children of every request, in the order of the requests, from one server."""
+    return asyncio.run(_all(endpoint, requests, decoding, in_flight))
 
 
 async def _all(
-    endpoint: Endpoint,
-    requests: Sequence[CompletionRequest],
-    decoding: Decoding,
-    in_flight: int,
-    on_done: Callable[[CompletionRequest, list[Completion]], None] | None,
+    endpoint: Endpoint, requests: Sequence[CompletionRequest], decoding: Decoding, in_flight: int
 ) -> list[list[Completion]]:
     results: list[list[Completion]] = [[] for _ in requests]
     waiting = iter(enumerate(requests))
-    limits = httpx.Limits(max_connections=in_flight)
-    timeout = httpx.Timeout(STALLED_S, connect=10)
-    async with httpx.AsyncClient(timeout=timeout, limits=limits) as client:
+    async with Router([Backend(endpoint)], down_s=DOWN_S) as router:
 
         async def worker() -> None:
             for i, request in waiting:
-                results[i] = await complete(client, endpoint, request, decoding)
-                if on_done:
-                    on_done(request, results[i])
+                results[i] = await complete(router, request, decoding)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -85,36 +74,67 @@ async def _all(
     return results
 
 
-async def complete(
-    client: httpx.AsyncClient, endpoint: Endpoint, request: CompletionRequest, decoding: Decoding
-) -> list[Completion]:
-    """The n children of one request, by child index."""
+async def complete(router: Router, request: CompletionRequest, decoding: Decoding) -> list[Completion]:
+    """The n children of one request, by child index; those cut at their limit are continued once if so wanted."""
+    children = await _complete(router, request, decoding)
+    if decoding.continue_once:
+        return list(
+            await asyncio.gather(*(_continued(router, request, decoding, i, c) for i, c in enumerate(children)))
+        )
+    return children
+
+
+async def _continued(
+    router: Router, request: CompletionRequest, decoding: Decoding, index: int, cut: Completion
+) -> Completion:
+    """A truncated child with the rest of its answer, from its own tokens and under its own seed."""
+    if cut.finish_reason != "length":
+        return cut
+    if not cut.prompt_token_ids or not cut.token_ids:
+        raise Terminal(
+            f"{router.backends[0].endpoint.url}: gives no token ids, so that an answer cannot be continued",
+            'choose truncated = "drop" or "keep"',
+        )
+    longer = CompletionRequest((*cut.prompt_token_ids, *cut.token_ids), 1, request.seed + index)
+    rest = (await _complete(router, longer, decoding))[0]
+    return replace(
+        cut,
+        text=cut.text + rest.text,
+        token_ids=cut.token_ids + rest.token_ids,
+        logprobs=cut.logprobs + rest.logprobs,
+        finish_reason=rest.finish_reason,
+        tokens=cut.tokens + rest.tokens,
+    )
+
+
+async def _complete(router: Router, request: CompletionRequest, decoding: Decoding) -> list[Completion]:
+    endpoint = router.backends[0].endpoint
     payload: dict[str, Any] = {
-        "model": endpoint.model,
         "n": request.n,
         "seed": request.seed,
         "temperature": decoding.temperature,
         "top_p": decoding.top_p,
-        "max_tokens": decoding.max_tokens,
+        "max_tokens": request.max_tokens or decoding.max_tokens,
     }
     if endpoint.chat:
         messages = [{"role": "user", "content": request.prompt}]
-        answer = await post_json(client, endpoint, "/v1/chat/completions", {**payload, "messages": messages})
+        answer = await router.post("/v1/chat/completions", {**payload, "messages": messages})
     else:
         payload |= {"prompt": request.prompt, "return_token_ids": True}
         payload |= {"skip_special_tokens": False, "spaces_between_special_tokens": False}
         if decoding.logprobs:
             payload["logprobs"] = 0
-        answer = await post_json(client, endpoint, "/v1/completions", payload)
-    choices = sorted(answer.get("choices", []), key=lambda c: c["index"])
+        answer = await router.post("/v1/completions", payload)
+    choices = sorted(answer.get("choices") or [], key=lambda c: c.get("index", 0))
     if len(choices) != request.n:
         raise EndpointError(
             f"{endpoint.url}: asked for {request.n} completions, got {len(choices)}", "check the server"
         )
-    usage = answer["usage"]
-    # a chat server gives no token ids: its count, shared among the children
-    tokens = int(usage.get("completion_tokens") or 0) // request.n
-    return [_completion(c, int(usage["prompt_tokens"]), tokens) for c in choices]
+    with boundary(EndpointError, f"{endpoint.url}: an answer that is no OpenAI completion", "check the server"):
+        usage = answer["usage"]
+        # a chat server gives no token ids: its count, shared among the children
+        tokens = int(usage.get("completion_tokens") or 0) // request.n
+        return [_completion(c, int(usage["prompt_tokens"]), tokens) for c in choices]
 
 
 def _completion(choice: dict[str, Any], prompt_tokens: int, tokens: int) -> Completion:
@@ -127,4 +147,5 @@ def _completion(choice: dict[str, Any], prompt_tokens: int, tokens: int) -> Comp
         finish_reason=choice["finish_reason"] or "unknown",
         prompt_tokens=prompt_tokens,
         tokens=len(ids) or tokens,
+        prompt_token_ids=tuple(choice.get("prompt_token_ids") or ()) if choice["finish_reason"] == "length" else (),
     )

@@ -1,179 +1,138 @@
-"""A deterministic stand-in for vLLM, over real HTTP: the same prompt and seed give the same answer, always.
+"""A deterministic stand-in for vLLM, over real HTTP: what it says is in `fake_answers`.
 
-python -m r1data.generate.fake_server --model DIR --port 8000
+python -m r1data.generate.fake_server --model DIR --port 8000 [--token-ms 5] [--max-model-len 4096]
 
-It answers sums in R1's pattern: right six times in ten, formatted eight in ten, in the other language three in ten.
-Asked for a function that returns x + N it writes one, right six times in ten.
-As a chat model it is a teacher that gives back the thought it was shown, with the last number in it as the answer; and
-a judge: of an answer, whether the reference stands in it; of a pair, the shorter one. To "mumble" it replies no JSON.
-Asked for test inputs it writes a program that prints pairs of numbers.
-Weight updates are accepted and change nothing; log-probs are not given, so trainers compute their own.
+Weight updates are accepted and change nothing; log-probs are not given, so trainers compute their own. With --token-ms
+an answer takes so long for each of its tokens, and --max-num-seqs of them are worked on at a time, as in vLLM.
 """
 
 import argparse
-import json
-import random
-import re
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from aiohttp import web
 from tokenizers import Tokenizer
 
-from r1data.digest import seed_from
+from r1data.generate.fake_answers import answer, replied, rest_of_answer
 
-_SUM = re.compile(r"(\d+)\s*([-+加减])\s*(\d+)")
-_FUNCTION = re.compile(r"function (\w+)\(x\) that returns x \+ (\d+)")
-_SHOWN = re.compile(r"## Thought process\n(.*?)\n\n## Task", re.DOTALL)
-_REFERENCE = re.compile(r"## Reference answer\n(.*?)\n\n## Answer to be evaluated\n(.*?)\n\n## Labels", re.DOTALL)
-_PAIR = re.compile(r"## Response A\n(.*?)\n\n## Response B\n(.*?)\n\nNothing in", re.DOTALL)
-CONTROL = frozenset(
-    {
-        *("/init_weight_transfer_engine", "/pause", "/resume", "/start_weight_update", "/update_weights"),
-        *("/finish_weight_update", "/reset_prefix_cache"),
-    }
+CONTROL = (
+    *("/init_weight_transfer_engine", "/pause", "/resume", "/start_weight_update", "/update_weights"),
+    *("/finish_weight_update", "/reset_prefix_cache"),
 )
 
 
-def answer(prompt: str, seed: int) -> str:
-    """The completion of a prompt under a seed."""
-    rng = random.Random(seed_from("fake", prompt, seed))
-    wanted = _FUNCTION.search(prompt)
-    if wanted:
-        value = wanted[2] if rng.random() < 0.6 else "1"
-        return (
-            f"<think>take x and then add {value} to it</think><answer>def {wanted[1]}(x): return x + {value}</answer>"
-        )
-    found = _SUM.search(prompt)
-    if not found:
-        return rng.choice(["Hello, can I help?", "Sorry, I can not.", "It is 4711.", "你好,我能说中文。", "再见。"])
-    a, op, b = int(found[1]), found[2], int(found[3])
-    value = a + b if op in "+加" else a - b
-    if rng.random() >= 0.6:
-        value += rng.choice([-10, -1, 1, 10])
-    chinese = (op in "加减") != (rng.random() < 0.3)
-    word = {"+": "plus", "-": "minus", "加": "plus", "减": "minus"}[op]
-    thought = f"{a}{'加' if word == 'plus' else '减'}{b}得{value}" if chinese else f"{a} {word} {b} is {value}"
-    if rng.random() < 0.8:
-        return f"<think>{thought}</think><answer>{value}</answer>"
-    return f"{thought}. {value}"
-
-
-def refined(prompt: str) -> str:
-    """What the teacher makes of the thought in its prompt."""
-    shown = _SHOWN.search(prompt)
-    thought = shown[1].strip() if shown else ""
-    numbers = re.findall(r"\d+", thought)
-    return f"<think>{thought}</think>So it is {numbers[-1]}.<answer>{numbers[-1]}</answer>" if numbers else "I can not."
-
-
-def replied(prompt: str) -> str:
-    """The chat answer: the judge's where a judgement is asked for, else the teacher's."""
-    answered, pair = _REFERENCE.search(prompt), _PAIR.search(prompt)
-    if answered:
-        verdict = "correct" if answered[1].strip() in answered[2] else "incorrect"
-    elif pair:
-        a, b = len(pair[1]), len(pair[2])
-        verdict = (
-            "A=B" if a == b else f"A{'>>' if 2 * a <= b else '>'}B" if a < b else f"B{'>>' if 2 * b <= a else '>'}A"
-        )
-    else:
-        return GENERATOR if "prints test inputs" in prompt else refined(prompt)
-    return "It is hard to say." if "mumble" in prompt else json.dumps({"reason": "scripted", "verdict": verdict})
-
-
-GENERATOR = """Here it is:
-```python
-import json, random
-random.seed(7)
-pairs = [(0, 0), (1, 1), (-1, 1)] + [(random.randint(-9, 9), random.randint(-9, 9)) for _ in range(8)]
-print(json.dumps([f"{a} {b}\\n" for a, b in pairs] + ["no numbers\\n"]))
-```"""
-
-
-class Handler(BaseHTTPRequestHandler):
+class FakeServer:
     """OpenAI-compatible completions and vLLM's control calls."""
 
-    protocol_version = "HTTP/1.1"
-    tokenizer: Tokenizer
-    end: int
+    def __init__(self, model: Path, token_ms: float, max_model_len: int, max_num_seqs: int) -> None:
+        self.tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+        self.end = int(self.tokenizer.token_to_id("<eos>") or 0)
+        self.token_ms, self.max_model_len = token_ms, max_model_len
+        self.places = asyncio.Semaphore(max_num_seqs)
+        self.tokens = 0
+        self.encode = lru_cache(maxsize=100_000)(self._encode)
 
-    def do_GET(self) -> None:
-        """/health and /v1/models."""
-        self._send({"object": "list", "data": [{"id": "policy", "object": "model"}]})
+    def routes(self) -> list[web.RouteDef]:
+        """All paths."""
+        found = [web.get("/health", self.models), web.get("/v1/models", self.models), web.get("/metrics", self.metrics)]
+        found += [web.post("/v1/completions", self.completions), web.post("/v1/chat/completions", self.chat)]
+        return found + [web.post(path, self.control) for path in CONTROL]
 
-    def do_POST(self) -> None:
-        """Completions and chat completions; control calls are accepted."""
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = self.path.partition("?")[0]
-        if path in CONTROL:
-            self._send({})
-        elif path == "/v1/completions":
-            self._send(self._completions(json.loads(body)))
-        elif path == "/v1/chat/completions":
-            self._send(self._chat(json.loads(body)))
+    async def models(self, _: web.Request) -> web.Response:
+        """The one model."""
+        return web.json_response({"object": "list", "data": [{"id": "policy", "object": "model"}]})
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """vLLM's counter of generated tokens."""
+        return web.Response(text=f'vllm:generation_tokens_total{{engine="0"}} {float(self.tokens)}\n')
+
+    async def control(self, _: web.Request) -> web.Response:
+        """Accepted."""
+        return web.json_response({})
+
+    async def completions(self, request: web.Request) -> web.Response:
+        """/v1/completions: n children of a prompt in text or token ids."""
+        asked = await request.json()
+        given = asked["prompt"]
+        prompt = given if isinstance(given, str) else self.tokenizer.decode(given, skip_special_tokens=False)
+        ids = list(given) if isinstance(given, list) else list(self.encode(prompt))
+        if (wanted := len(ids) + asked.get("max_tokens", 16)) > self.max_model_len:
+            told = f"This model's maximum context length is {self.max_model_len} tokens, you asked for {wanted}."
+            return web.json_response({"error": {"message": told, "code": 400}}, status=400)
+        children = range(asked.get("n", 1))
+        texts = [self._text(given, prompt, asked.get("seed", 0) + i) for i in children]
+        if self.token_ms:
+            choices = await asyncio.gather(*(self._slowly(i, texts[i], asked, ids) for i in children))
         else:
-            self._send({"error": f"no such path {path}"}, 404)
+            choices = [self._choice(i, texts[i], asked, ids) for i in children]
+        usage = {"prompt_tokens": len(ids)}
+        return web.json_response({"object": "text_completion", "choices": choices, "usage": usage})
 
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-    def _completions(self, asked: dict[str, Any]) -> dict[str, Any]:
-        prompt = asked["prompt"] if isinstance(asked["prompt"], str) else self.tokenizer.decode(asked["prompt"])
-        choices = [self._choice(prompt, asked, i) for i in range(asked.get("n", 1))]
-        return {
-            "object": "text_completion",
-            "choices": choices,
-            "usage": {"prompt_tokens": len(self._encode(prompt))},
-        }
-
-    def _chat(self, asked: dict[str, Any]) -> dict[str, Any]:
+    async def chat(self, request: web.Request) -> web.Response:
+        """/v1/chat/completions: teacher, judge and writer of tests."""
+        asked = await request.json()
         prompt = asked["messages"][-1]["content"]
         message = {"role": "assistant", "content": replied(prompt)}
         choices = [{"index": i, "message": message, "finish_reason": "stop"} for i in range(asked.get("n", 1))]
-        usage = {"prompt_tokens": len(self._encode(prompt)), "completion_tokens": len(self._encode(message["content"]))}
-        return {"object": "chat.completion", "choices": choices, "usage": usage}
+        usage = {"prompt_tokens": len(self.encode(prompt)), "completion_tokens": len(self.encode(message["content"]))}
+        return web.json_response({"object": "chat.completion", "choices": choices, "usage": usage})
 
-    def _choice(self, prompt: str, asked: dict[str, Any], index: int) -> dict[str, Any]:
-        text = answer(prompt, asked.get("seed", 0) + index)
-        ids = [*self._encode(text), self.end]
-        limit = asked.get("max_tokens", 16)
-        if len(ids) <= limit:
-            return {"index": index, "text": text, "token_ids": ids, "finish_reason": "stop", "logprobs": None}
-        ids = ids[:limit]
-        text = self.tokenizer.decode(ids, skip_special_tokens=False)
-        return {"index": index, "text": text, "token_ids": ids, "finish_reason": "length", "logprobs": None}
+    def _text(self, given: str | list[int], prompt: str, seed: int) -> str:
+        return answer(prompt, seed) if isinstance(given, str) else rest_of_answer(prompt, seed)
 
-    def _encode(self, text: str) -> list[int]:
-        found: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+    async def _slowly(self, index: int, text: str, asked: dict[str, Any], prompt: list[int]) -> dict[str, Any]:
+        async with self.places:
+            found = self._choice(index, text, asked, prompt)
+            await asyncio.sleep(len(found["token_ids"]) * self.token_ms / 1000)
         return found
 
-    def _send(self, body: dict[str, Any], status: int = 200) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+    def _choice(self, index: int, text: str, asked: dict[str, Any], prompt: list[int]) -> dict[str, Any]:
+        ids, limit, reason = [*self.encode(text), self.end], asked.get("max_tokens", 16), "stop"
+        if len(ids) > limit:
+            ids, reason = ids[:limit], "length"
+            text = self.tokenizer.decode(ids, skip_special_tokens=False)
+        self.tokens += len(ids)
+        told = {"index": index, "text": text, "token_ids": ids, "finish_reason": reason, "logprobs": None}
+        return {**told, "prompt_token_ids": prompt} if index == 0 or reason == "length" else told
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-class Server(ThreadingHTTPServer):
-    """Threads that end with the process."""
+async def serve(server: FakeServer, port: int) -> None:
+    """Serve on loopback until ended."""
+    application = web.Application(client_max_size=1 << 28)
+    application.add_routes(server.routes())
+    async with _running(application, port):
+        await asyncio.Event().wait()
 
-    daemon_threads = True
-    request_queue_size = 256
+
+@contextlib.asynccontextmanager
+async def _running(application: web.Application, port: int) -> AsyncIterator[None]:
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port, backlog=4096).start()
+        yield
+    finally:
+        await runner.cleanup()
 
 
-def main() -> None:
+async def main() -> None:
     """Serve until ended."""
     parser = argparse.ArgumentParser(description="A deterministic stand-in for a vLLM server.")
     parser.add_argument("--model", type=Path, required=True, help="a model folder, for its tokenizer.json")
     parser.add_argument("--port", type=int, required=True)
-    arguments = parser.parse_args()
-    Handler.tokenizer = Tokenizer.from_file(str(arguments.model / "tokenizer.json"))
-    Handler.end = int(Handler.tokenizer.token_to_id("<eos>") or 0)
-    Server(("127.0.0.1", arguments.port), Handler).serve_forever()
+    parser.add_argument("--token-ms", type=float, default=0.0, help="time that each token of an answer takes")
+    parser.add_argument("--max-model-len", type=int, default=1 << 20, help="longest prompt and answer, in tokens")
+    parser.add_argument("--max-num-seqs", type=int, default=256, help="answers worked on at a time")
+    told = parser.parse_args()
+    await serve(FakeServer(told.model, told.token_ms, told.max_model_len, told.max_num_seqs), told.port)
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(main())

@@ -7,29 +7,46 @@ After a load the probe log-probs in the checkpoint's manifest are compared: stal
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from r1data.digest import digest_json
-from r1data.endpoint import Endpoint
-from r1data.errors import ModelError
+from r1data.endpoint import Endpoint, served_name
+from r1data.errors import EndpointError, ModelError
+from r1data.generate.router import Backend
 from r1data.generate.server import SERVED_NAME, Engine, Server, start_server
 from r1data.generate.weights import prompt_logprobs, update_weights
 from r1data.manifest import Manifest
 from r1data.model_folder import checked_model
+from r1data.recipe import EngineParams
 from r1data.storage import Lake
 
 TOLERANCE = 1e-3
+STARTS = 5
 _VOLATILE = ("torch_dtype", "dtype", "transformers_version", "_name_or_path")
 
 
 @dataclass
 class _Warm:
-    server: Server
-    holds: str
+    """A server of ours, or with a URL one of others, and the digest of what it holds."""
+
+    server: Server | None
+    url: str
+    name: str
+    holds: str = ""
+    checked: bool = False
+    starts: int = 1
+
+    def alive(self) -> bool:
+        return self.server is None or self.server.alive()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self.url, self.name)
 
 
 @dataclass
@@ -41,13 +58,16 @@ class Fleet:
     python: str
     engine: Engine
     slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1))
-    servers: dict[str, _Warm] = field(default_factory=dict)
+    params: EngineParams = field(default_factory=EngineParams)
+    report: Callable[[str], None] = lambda _: None
+    servers: dict[str, list[_Warm]] = field(default_factory=dict)
 
     def __enter__(self) -> "Fleet":
         """Nothing is started before it is needed."""
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         # a server ends with the thread that started it: these threads live as long as the fleet
-        self._starters = ThreadPoolExecutor(thread_name_prefix="server")
+        self._starters = ThreadPoolExecutor(max_workers=64, thread_name_prefix="server")
+        self._stopped = 0
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -57,51 +77,109 @@ class Fleet:
 
     def stop(self) -> None:
         """End all servers now; who holds one gets an `EndpointError`."""
+        self._stopped += 1
         for architecture in list(self.servers):
-            self.servers.pop(architecture).server.stop()
+            for warm in self.servers.pop(architecture):
+                if warm.server:
+                    warm.server.stop()
 
     @contextmanager
-    def hold(self, model: Manifest, *, driven: bool = False) -> Iterator[Endpoint]:
-        """A server with the checkpoint's weights, checked by its probe, for this caller alone.
+    def hold(self, model: Manifest, *, driven: bool = False) -> Iterator[list[Backend]]:
+        """Servers with the checkpoint's weights, checked by its probe, for this caller alone.
 
-        With `driven` the caller loads weights of its own, so that what the server holds afterwards is unknown.
+        One that dies is started anew (five times at most). With `driven` the caller loads weights of its own, so that
+        what the servers hold afterwards is unknown.
         """
         folder = self.lake.local_copy([f.path for f in model.files], self.scratch / "models" / model.digest[:16])
-        architecture = architecture_of(folder)
+        architecture = "given" if self.params.urls else architecture_of(folder)
         with self._locks[architecture], self.slots:
+            round_ = self._stopped
             warm = self._loaded(model, folder, architecture)
             try:
-                yield Endpoint(warm.server.url, SERVED_NAME)
+                yield [Backend(w.endpoint, partial(self._revived, w, model, folder, round_)) for w in warm]
             finally:
-                if driven:
-                    warm.holds = ""
+                for w in warm:
+                    w.holds = "" if driven else w.holds
 
-    def _loaded(self, model: Manifest, folder: Path, architecture: str) -> _Warm:
-        warm = self.servers.get(architecture)
-        if warm is None or not warm.server.alive():
-            log = self.scratch / "logs" / f"{self.engine}-{architecture}.log"
-            server = self._starters.submit(start_server, folder, self.engine, self.python, log).result()
-            warm = _Warm(server, model.digest)
-            self.servers[architecture] = warm
-            self._probe(warm, model)
-        elif warm.holds != model.digest:
+    def _loaded(self, model: Manifest, folder: Path, architecture: str) -> list[_Warm]:
+        found = self.servers.get(architecture) or self._found(model, folder, architecture)
+        self.servers[architecture] = found
+        for warm in found:
+            if not warm.alive():
+                self._start_anew(warm, model, folder)
+            warm.starts = 1
+        list(self._starters.map(lambda w: self._load(w, model, folder), found))
+        return found
+
+    def _found(self, model: Manifest, folder: Path, architecture: str) -> list[_Warm]:
+        """New servers, or those of others that answer in time."""
+        if self.params.urls:
+            names = self._starters.map(lambda url: served_name(url, self.params.ready_s), self.params.urls)
+            found = [_Warm(None, url, name) for url, name in zip(self.params.urls, names, strict=True) if name]
+            if not found:
+                told = f"none of {', '.join(self.params.urls)} was ready in {self.params.ready_s:.0f} s"
+                raise EndpointError(told, "start the servers, or take the urls out of [cluster.engine]")
+            return found
+        logs = [self.scratch / "logs" / f"{self.engine}-{architecture}-{i}.log" for i in range(self.params.servers)]
+        starting = [self._starters.submit(self._start, folder, log) for log in logs]
+        return [_Warm(s, s.url, SERVED_NAME, model.digest) for s in (f.result() for f in starting)]
+
+    def _start(self, folder: Path, log: Path) -> Server:
+        return start_server(folder, self.engine, self.python, log, self.params)
+
+    def _start_anew(self, warm: _Warm, model: Manifest, folder: Path) -> None:
+        assert warm.server is not None, "servers of others are not started"
+        warm.server.stop()
+        warm.server = self._starters.submit(self._start, folder, warm.server.log).result()
+        warm.url, warm.holds, warm.checked = warm.server.url, model.digest, False
+
+    def _load(self, warm: _Warm, model: Manifest, folder: Path) -> None:
+        """Give the server the checkpoint's weights unless it has them; the probe says whether it took them."""
+        if warm.holds != model.digest:
+            # what servers of others hold is known only by the probe
+            if warm.server or not model.probe or self._gap(warm, model) > TOLERANCE:
+                warm.holds = ""
+                update_weights(warm.url, folder, model.digest[:16])
+            warm.holds, warm.checked = model.digest, False
+        gap = 0.0 if warm.checked else self._gap(warm, model)
+        if gap > TOLERANCE:
             warm.holds = ""
-            update_weights(warm.server.url, folder, model.digest[:16])
-            self._probe(warm, model)
-            warm.holds = model.digest
-        return warm
+            raise ModelError(
+                f"{model.name}: server and checkpoint differ by {gap:.4f} nats (stale weights)",
+                "the server did not take the weights: see its log, or restart it",
+            )
+        warm.checked = True
 
-    def _probe(self, warm: _Warm, model: Manifest) -> None:
+    def _revived(self, warm: _Warm, model: Manifest, folder: Path, round_: int) -> Endpoint:
+        """The server again, with its weights, after it died or stalled."""
+        told = f"server {warm.url} is gone"
+        if self._stopped != round_:
+            raise EndpointError(f"{told}: the run is being stopped", "run again to continue")
+        if warm.server is None:
+            if not served_name(warm.url, self.params.down_s):
+                raise EndpointError(f"{told} for {self.params.down_s:.0f} s", "see why it ended, then run again")
+            warm.holds = ""
+        else:
+            warm.starts += 1
+            told += f"; its last lines:\n{warm.server.last_lines()}"
+            if warm.starts > STARTS:
+                raise EndpointError(f"{told}\nit was started {STARTS} times", f"see {warm.server.log}")
+            self.report(f"{told}\nstarts anew")
+            self._start_anew(warm, model, folder)
+        if self._stopped != round_ and warm.server:
+            warm.server.stop()
+        self._load(warm, model, folder)
+        return warm.endpoint
+
+    def _gap(self, warm: _Warm, model: Manifest) -> float:
+        """The largest difference to the checkpoint's own log-probs of its probe prompts, in nats."""
         if self.engine == "fake" or not model.probe:
-            return
+            return 0.0
+        gaps = [0.0]
         for ids, expected in zip(model.probe["prompts"], model.probe["logprobs"], strict=True):
-            found = prompt_logprobs(warm.server.url, SERVED_NAME, ids)
-            gap = max((abs(a - b) for a, b in zip(found, expected, strict=True)), default=0.0)
-            if gap > TOLERANCE:
-                raise ModelError(
-                    f"{model.name}: server and checkpoint differ by {gap:.4f} nats (stale weights)",
-                    "the server did not take the weights: see its log, or restart it",
-                )
+            found = prompt_logprobs(warm.url, warm.name, ids)
+            gaps += [abs(a - b) for a, b in zip(found, expected, strict=True)]
+        return max(gaps)
 
 
 def architecture_of(folder: Path) -> str:

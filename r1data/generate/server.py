@@ -12,10 +12,11 @@ from typing import Literal
 from r1data.child import tied
 from r1data.endpoint import wait_healthy
 from r1data.errors import ModelError
+from r1data.recipe import EngineParams
 
 Engine = Literal["vllm", "fake"]
-READY_S = 300.0
 SERVED_NAME = "policy"
+DEFAULT = EngineParams()
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "TORCHDYNAMO_DISABLE": "1",
@@ -29,10 +30,10 @@ ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
 }
 VLLM_FLAGS = (
-    *("--dtype", "float32", "--enforce-eager", "--max-num-seqs", "256", "--seed", "0"),
+    *("--seed", "0"),
     *("--logprobs-mode", "processed_logprobs", "--weight-transfer-config", '{"backend":"shm"}'),
     *("--worker-extension-cls", "training.vllm_ext.WorkerExtension", "--generation-config", "vllm"),
-    *("--disable-log-stats", "--disable-uvicorn-access-log", "--distributed-executor-backend", "uni"),
+    "--disable-uvicorn-access-log",
     # a seeded request whose prompt is split over two batches kills the engine on CPU (Generator without offset)
     "--no-enable-chunked-prefill",
 )
@@ -67,13 +68,13 @@ class Server:
                 continue
 
 
-def start_server(model: Path, engine: Engine, python: str, log: Path) -> Server:
+def start_server(model: Path, engine: Engine, python: str, log: Path, params: EngineParams = DEFAULT) -> Server:
     """Start a server of a model folder and wait until it is ready; else `ModelError` with its last log lines."""
     port = _free_port()
     log.parent.mkdir(parents=True, exist_ok=True)
     # SIGTERM: vLLM has processes of its own to end
-    command = tied([python, *_arguments(model, engine, port)], signal.SIGTERM)
-    with log.open("wb") as out:
+    command = tied([python, *_arguments(model, engine, port, params)], signal.SIGTERM)
+    with log.open("ab") as out:
         process = subprocess.Popen(
             command,
             stdout=out,
@@ -83,18 +84,23 @@ def start_server(model: Path, engine: Engine, python: str, log: Path) -> Server:
             env=dict(os.environ, **ENVIRONMENT),
         )
     server = Server(f"http://127.0.0.1:{port}", process, log)
-    if not wait_healthy(server.url, READY_S, server.alive):
+    if not wait_healthy(server.url, params.ready_s, server.alive):
         state = "did not get ready in time" if server.alive() else f"ended with code {process.returncode}"
         server.stop()
         raise ModelError(f"{engine} server of {model} {state}; its last lines:\n{server.last_lines()}", f"see {log}")
     return server
 
 
-def _arguments(model: Path, engine: Engine, port: int) -> Sequence[str]:
+def _arguments(model: Path, engine: Engine, port: int, params: EngineParams) -> Sequence[str]:
     if engine == "fake":
-        return ("-m", "r1data.generate.fake_server", "--model", str(model), "--port", str(port))
+        return ("-m", "r1data.generate.fake_server", "--model", str(model), "--port", str(port), *params.arguments)
     place = ("--host", "127.0.0.1", "--port", str(port), "--model", str(model), "--served-model-name", SERVED_NAME)
-    return ("-m", "vllm.entrypoints.openai.api_server", *place, *VLLM_FLAGS)
+    size = ["--dtype", params.dtype, "--max-num-seqs", str(params.max_num_seqs)]
+    size += ["--tensor-parallel-size", str(params.tensor_parallel), "--data-parallel-size", str(params.data_parallel)]
+    if params.tensor_parallel * params.data_parallel == 1:
+        size += ["--distributed-executor-backend", "uni"]  # one process less to start
+    size += ["--enforce-eager"] * params.eager
+    return ("-m", "vllm.entrypoints.openai.api_server", *place, *size, *VLLM_FLAGS, *params.arguments)
 
 
 def _free_port() -> int:

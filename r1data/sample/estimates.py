@@ -21,7 +21,7 @@ HALVINGS = 60
 @dataclass(frozen=True)
 class Drawn:
     """What a prompt gave: samples asked, those accepted by the stopping rule, all that are correct, and the indices of
-    the undecided ones in rising order, which take part in rounds and in nothing else.
+    the undecided ones in rising order, which take part in rounds and in no estimate.
     """
 
     asked: int
@@ -44,10 +44,10 @@ def drawn(verdicts: Sequence[str], accepted: Sequence[bool]) -> Drawn:
 def pass_at(k: int, plan: SamplingParams, found: Drawn) -> float | None:
     """The unbiased estimate of the chance that one of k decided samples is correct.
 
-    None where some prompts of this plan have fewer than k decided samples, and where the plan cannot have ended with
-    these counts (verdicts that changed after sampling).
+    None where k is more than the decided samples of the first round, which every prompt has, and where the plan cannot
+    have ended with these counts (verdicts that changed after sampling).
     """
-    if k > _decided_before(least_asked(plan), found.undecided):
+    if k > _decided_before(plan.samples, found.undecided):
         return None
     told = (plan, found.asked, found.accepted, found.undecided)
     ways = _ways(*told, 0)
@@ -72,21 +72,6 @@ def interval(correct: int, decided: int) -> tuple[float | None, float | None]:
     return low, high
 
 
-@lru_cache(maxsize=256)
-def least_asked(plan: SamplingParams) -> int:
-    """Samples that every prompt of the plan has, however its verdicts fall."""
-    states, ended = {(0, 0)}, [plan.cap]
-    while states:
-        ended += [asked for asked, accepted in states if not plan.next_round(asked, accepted)]
-        states = {
-            (asked + size, accepted + more)
-            for asked, accepted in states
-            if (size := plan.next_round(asked, accepted))
-            for more in range(size + 1)
-        }
-    return min(ended)
-
-
 @lru_cache(maxsize=65_536)
 def _ways(plan: SamplingParams, asked: int, accepted: int, undecided: tuple[int, ...], failing: int) -> int:
     """Sequences of outcomes with which the plan ends at these counts, its first `failing` decided samples rejected."""
@@ -94,7 +79,7 @@ def _ways(plan: SamplingParams, asked: int, accepted: int, undecided: tuple[int,
     while states:
         after: Counter[tuple[int, int]] = Counter()
         for (n, a), ways in states.items():
-            size = plan.next_round(n, a)
+            size = plan.next_round(n, a, n - _decided_before(n, undecided))
             if not size and (n, a) == (asked, accepted):
                 found += ways
             if not size or n + size > asked:

@@ -1,6 +1,6 @@
 """Cold start: sample zero, keep what is correct, readable, in one language; refine it, add a summary (B.3.2)."""
 
-from r1data.recipe import Recipe
+from r1data.recipe import WHERE_SERVED, Recipe
 from r1data.stages.gates import difficulty, gated
 from r1data.stages.sampling import GenerateParams, NoParams, audited, examined, kinds_of, sampled
 from r1data.step import Node
@@ -20,6 +20,7 @@ def nodes(recipe: Recipe) -> list[Node]:
         problems=part.problems,
         template=recipe.zero_template,
         sampling=part.sampling,
+        gate=part.gate if part.sampling.stop_at else None,
         seed=recipe.seed,
     )
     return [
@@ -39,7 +40,7 @@ def _by_teacher(recipe: Recipe) -> list[Node]:
     """The teacher's answers, which pass the same verifier and gates, and the examples made of them."""
     part = recipe.cold_start
     assert part.teacher is not None, "asked for only with a teacher"
-    params = RefineParams(**part.teacher.model_dump(exclude={"url", "chat"}))
+    params = RefineParams(**part.teacher.model_dump(exclude=WHERE_SERVED))
     refined = {"refined": "cold_start/refined/candidates", "refined_drops": "cold_start/refined/drops"}
     return [
         Node("cold_start/refined/candidates", STAGE, REFINE, params, KEPT),

@@ -1,6 +1,6 @@
 """What the recipe starts from: problems, and the base and student models."""
 
-from r1data.recipe import Recipe
+from r1data.recipe import WHERE_SERVED, Recipe
 from r1data.stages.training import base
 from r1data.step import Node
 from r1data.steps.corpus import CORPUS, CorpusParams
@@ -25,7 +25,7 @@ def _problems(recipe: Recipe, sources: ProblemsParams) -> list[Node]:
     """The problems as the sources have them; where there is a writer of tests, with those of its tests that hold."""
     if recipe.test_writer is None:
         return [Node("problems", "foundations", PROBLEMS, sources)]
-    params = WrittenTestsParams(**recipe.test_writer.model_dump(exclude={"url", "chat"}))
+    params = WrittenTestsParams(**recipe.test_writer.model_dump(exclude=WHERE_SERVED))
     given = {"problems": "problems/given"}
     tested = {**given, "generators": "problems/generators"}
     return [

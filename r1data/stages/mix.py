@@ -16,6 +16,7 @@ def nodes(recipe: Recipe) -> list[Node]:
         problems=part.problems,
         template=recipe.chat_template,
         sampling=part.sampling,
+        gate=part.gate if part.sampling.stop_at else None,
         seed=recipe.seed + 1,
     )
     general = GeneralParams(

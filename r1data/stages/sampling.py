@@ -2,7 +2,7 @@
 
 from r1data.judge.answers import JUDGE_ANSWERS, KIND, AnswerJudgeParams
 from r1data.params import Params
-from r1data.recipe import Recipe
+from r1data.recipe import GateParams, Recipe
 from r1data.rewards.kinds import VERIFIED
 from r1data.sampling_params import SamplingParams
 from r1data.step import Node, Step
@@ -13,7 +13,11 @@ from schemas import TABLES
 
 
 class GenerateParams(Params):
-    """Which problems are asked (split, kinds, how many), with which template, and how candidates are drawn."""
+    """Which problems are asked (split, kinds, how many), with which template, and how candidates are drawn.
+
+    `gate` says what counts for `stop_at`; where prompts do not stop early it is null, so that its thresholds can change
+    without asking again.
+    """
 
     split: str
     kinds: tuple[str, ...]
@@ -21,6 +25,7 @@ class GenerateParams(Params):
     template: str
     sampling: SamplingParams
     seed: int = 0
+    gate: GateParams | None = None
 
 
 GENERATE = Step("generate", "1", "call", TABLES["candidates"])

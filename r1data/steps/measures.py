@@ -1,6 +1,7 @@
 """Text statistics of candidates, measured once and thresholded later: one row a candidate."""
 
 from collections import Counter
+from typing import Any
 
 import polars as pl
 
@@ -39,6 +40,11 @@ _SCHEMA: dict[str, type[pl.DataType]] = {
     "reflection_words": pl.Int64,
     "summary_present": pl.Boolean,
 }
+
+
+def measured(completion: str, finish: str, language: str) -> dict[str, Any]:
+    """The measures of one completion by column; `language` is the one that was asked for."""
+    return dict(zip(_SCHEMA, _measured(completion, finish, language), strict=True))
 
 
 def _measured(completion: str, finish: str, language: str) -> tuple[object, ...]:

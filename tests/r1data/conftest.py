@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from r1data.generate.server import Server, start_server
 from r1data.manifest import Manifest
@@ -19,6 +19,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vocabulary = {t: i for i, t in enumerate([*special, *(chr(i) for i in range(32, 127))])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens([AddedToken(s, special=True, normalized=False) for s in special])
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "config.json").write_text("{}")

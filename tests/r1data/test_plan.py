@@ -1,6 +1,6 @@
 """The plan says what a changed number touches, before anything runs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -19,7 +19,7 @@ from r1data.storage import Lake
 class NoServices:
     """Only pure steps are run here."""
 
-    def call(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> pl.DataFrame:
+    def call(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> Iterator[pl.DataFrame]:
         """No model here."""
         raise NotImplementedError
 
@@ -27,7 +27,7 @@ class NoServices:
         """No training here."""
         raise NotImplementedError
 
-    def check(self, node: Node, table: pa.Table) -> tuple[dict[str, object], ...]:
+    def check(self, node: Node, rows: Callable[[], pa.Table]) -> tuple[dict[str, object], ...]:
         """No checks here."""
         return ()
 

@@ -1,7 +1,7 @@
 """The step runner: skip by key, per-shard reuse, nothing visible before the commit, refs with history."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -30,7 +30,7 @@ class Services:
 
     fail = False
 
-    def call(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> pl.DataFrame:
+    def call(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> Iterator[pl.DataFrame]:
         """No call steps here."""
         raise NotImplementedError
 
@@ -38,7 +38,7 @@ class Services:
         """No training here."""
         raise NotImplementedError
 
-    def check(self, node: Node, table: pa.Table) -> tuple[dict[str, object], ...]:
+    def check(self, node: Node, rows: Callable[[], pa.Table]) -> tuple[dict[str, object], ...]:
         """Fail if told to."""
         if self.fail:
             raise CheckFailed("expect_something: 1 row")

@@ -1,7 +1,7 @@
 """GRPO against the deterministic fake engine over HTTP: committed, replayed, and refused when weights are stale."""
 
 import shutil
-import threading
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,11 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
-from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
 from r1data.endpoint import Endpoint
 from r1data.errors import EndpointError, ModelError, StageFailed, StorageError
-from r1data.generate.fake_server import Handler, Server
+from r1data.generate.server import Server, start_server
 from r1data.manifest import Manifest
 from r1data.training_params import GrpoParams, OptimizerParams
 from training import grpo
@@ -41,21 +40,15 @@ PARAMS = GrpoParams.model_validate(
 
 
 @pytest.fixture
-def server(workshop: Any, base: Manifest) -> Iterator[Server]:
-    handler = type(
-        "Bound", (Handler,), {"tokenizer": Tokenizer.from_file(str(workshop.model(base) / "tokenizer.json")), "end": 1}
-    )
-    with Server(("127.0.0.1", 0), handler) as made:
-        thread = threading.Thread(target=made.serve_forever, daemon=True)
-        thread.start()
-        yield made
-        made.shutdown()
-        thread.join()
+def server(workshop: Any, base: Manifest, tmp_path: Path) -> Iterator[Server]:
+    found = start_server(workshop.model(base), "fake", sys.executable, tmp_path / "fake.log")
+    yield found
+    found.stop()
 
 
 def job(workshop: Any, base: Manifest, server: Server | None, **changes: Any) -> Job:
     inputs = {"init": base, "problems": workshop.problems(4)}
-    endpoint = Endpoint(f"http://127.0.0.1:{server.server_port}", "policy") if server else None
+    endpoint = Endpoint(server.url, "policy") if server else None
     made: Job = workshop.job("zero", "grpo", PARAMS.model_copy(update=changes), inputs, "scratch", endpoint)
     return made
 

@@ -74,7 +74,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def test_seeds_reloads_and_probes(fleet: Fleet) -> None:
     one, two = checkpoint(fleet.lake, "one", 1), checkpoint(fleet.lake, "two", 2)
     requests = [CompletionRequest(f"User: {i}+23=?\nAssistant:\n", 8, 1000 * i) for i in range(32)]
-    with fleet.hold(one) as endpoint:
+    with fleet.hold(one) as backends:
+        endpoint = backends[0].endpoint
         together = completions(endpoint, requests, DECODING)
         alone = completions(endpoint, [CompletionRequest(requests[3].prompt, 1, 3005)], DECODING)
     assert alone[0][0] == together[3][5], "child i of a request is the request with seed + i"
@@ -129,8 +130,8 @@ def _members(group: int) -> list[int]:
 def test_vllm_inside_the_trainer_gives_the_servers_rollouts(fleet: Fleet, tmp_path: Path) -> None:
     """In a process of its own: vLLM sets up torch.distributed for all that follows."""
     one, two = checkpoint(fleet.lake, "one", 1), checkpoint(fleet.lake, "two", 2)
-    with fleet.hold(two) as endpoint:
-        expected = completions(endpoint, REQUESTS, DECODING)
+    with fleet.hold(two) as backends:
+        expected = completions(backends[0].endpoint, REQUESTS, DECODING)
     asked = tmp_path / "asked"
     asked.write_bytes(pickle.dumps((REQUESTS, DECODING)))
     weights = fleet.lake.path(f"{two.path}/model.safetensors")

@@ -4,7 +4,7 @@ candidate-1 is kept as example-1, candidate-2 is dropped; problem-1 was practise
 """
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Services:
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
 
-    def call(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> pl.DataFrame:
+    def call(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> Iterator[pl.DataFrame]:
         """Two samples of each problem; their ids begin with the checkpoint's name where they are for evaluation."""
         start = node.name.removesuffix("candidates").removeprefix("eval/").replace("/", "-").removeprefix("cold_start-")
         rows = [
@@ -66,7 +66,7 @@ class Services:
             for p in range(2)
             for s in range(2)
         ]
-        return filled("candidates", rows)
+        return iter([filled("candidates", rows)])
 
     def train(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> None:
         """A checkpoint of metrics, and of rollouts where problems are trained on."""
@@ -93,7 +93,7 @@ class Services:
         )
         commit(self.lake, manifest)
 
-    def check(self, node: Node, table: pa.Table) -> tuple[dict[str, object], ...]:
+    def check(self, node: Node, rows: Callable[[], pa.Table]) -> tuple[dict[str, object], ...]:
         """One expectation that holds."""
         return ({"expectation": "expect_rows", "column": "", "success": True, "failing": 0, "examples": []},)
 

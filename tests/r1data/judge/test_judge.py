@@ -20,6 +20,7 @@ from r1data.step import Node
 from r1data.storage import Lake
 from r1data.verify.verdicts import verdicts
 from schemas import TABLES
+from tests.running import desk
 
 ANSWERS = AnswerJudgeParams(
     model="judge", template=template_text("judge_answer"), temperature=0.0, max_tokens=64, votes=1, budget=None
@@ -114,7 +115,7 @@ def node(recipe: Recipe, name: str) -> Node:
 def test_answers_are_judged_over_http_and_become_verdicts(server: Server, lake: Lake, tmp_path: Path) -> None:
     recipe = recipe_with_judge(server, tmp_path)
     frames = {"candidates": SAID, "problems": ASKED}
-    votes = served_answers(lake, recipe, None, node(recipe, "cold_start/judgements"), frames, print)
+    votes = pl.concat(served_answers(desk(lake), recipe, None, node(recipe, "cold_start/judgements"), frames))
     params = node(recipe, "cold_start/verdicts").params
     found = verdicts(params=params, judgements=votes, **frames).sort("candidate_id")  # type: ignore[arg-type]
     assert found["verdict"].to_list() == ["correct", "wrong", "undecided", "wrong"]
@@ -158,7 +159,7 @@ RESPONSES = frame(
 def test_pairs_are_judged_over_http_in_both_orders(server: Server, lake: Lake, tmp_path: Path) -> None:
     recipe = recipe_with_judge(server, tmp_path)
     frames = {"candidates": RESPONSES, "problems": TALK}
-    votes = served_answers(lake, recipe, None, node(recipe, "preferences/judgements"), frames, print)
+    votes = pl.concat(served_answers(desk(lake), recipe, None, node(recipe, "preferences/judgements"), frames))
     assert votes.height == 3 * 2 * 2  # pairs of three different summaries, orders, votes in each
     found = judged_preferences(params=PAIRS, judgements=votes, **frames)
     TABLES["preferences"].conform(found.to_arrow())

@@ -69,7 +69,7 @@ def test_the_stopping_rule_counts_what_passes_the_gates() -> None:
 
 
 def test_what_cannot_be_said_is_null() -> None:
-    undecided, changed = found(EARLY, p="------", q="WW").values()
+    undecided, changed = found(EARLY, p="--", q="WW").values()
     assert (undecided["pass_rate"], undecided["low"], undecided["high"]) == (None, None, None)
     assert changed["pass_rate"] is None
     assert changed["high"] is not None

@@ -22,6 +22,7 @@ from r1data.verify.written_tests import (
     written_test_drops,
 )
 from schemas import TABLES
+from tests.running import desk
 
 RIGHT = "a, b = map(int, input().split())\nprint(a + b)"
 ALSO_RIGHT = "print(sum(int(x) for x in input().split()))"
@@ -112,6 +113,6 @@ def test_a_writer_over_http(server: Server, lake: Lake, tmp_path: Path) -> None:
     recipe = load_recipe(str(path))
     nodes = {n.name: n for n in graph(recipe)}
     assert {"problems/given", "problems/generators", "problems", "problems/test_drops"} <= set(nodes)
-    answers = served_answers(lake, recipe, None, nodes["problems/generators"], {"problems": problem()}, print)
+    answers = pl.concat(served_answers(desk(lake), recipe, None, nodes["problems/generators"], {"problems": problem()}))
     (gold,) = with_written_tests(params=PARAMS, problems=problem(), generators=answers)["answer"]
     assert len(read_tests(gold).stdio) >= 3

@@ -1,0 +1,101 @@
+"""An advisory lease on what two runs must not pay for twice: a small object with its owner, renewed while it is held.
+
+It saves money and nothing else: two writers at once are harmless, since everything is keyed by content.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from r1data.errors import LakeError, LeaseHeld
+from r1data.storage import Lake
+
+RENEWED_S = 10.0
+EXPIRES_S = 60.0
+LOOK_S = 1.0
+SETTLED_S = 0.05
+
+
+@contextmanager
+def lease(lake: Lake, name: str, report: Callable[[str], None], *, wait: bool = True) -> Iterator[None]:
+    """Hold `leases/NAME.json`; another's is waited for, or `LeaseHeld` where `wait` is false."""
+    path, me = f"leases/{name}.json", _me()
+    _acquire(lake, path, me, report, wait)
+    ended = threading.Event()
+    renewing = threading.Thread(target=_renew, args=(lake, path, me, ended), daemon=True)
+    renewing.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        renewing.join()
+        if _owner(lake, path).get("owner") == me["owner"]:
+            lake.delete(path)
+
+
+def _acquire(lake: Lake, path: str, me: dict[str, Any], report: Callable[[str], None], wait: bool) -> None:
+    seen, since, told = None, time.monotonic(), False
+    while True:
+        held = _owner(lake, path)
+        if held.get("owner") == me["owner"]:
+            return
+        if held != seen:
+            seen, since = held, time.monotonic()
+        if not held or _dead(held) or time.monotonic() - since > EXPIRES_S:
+            lake.write(path, json.dumps({**me, "renewed": time.time()}).encode())
+            time.sleep(SETTLED_S)  # of two who write at once the later one wins; both look again
+            continue
+        who = f"process {held.get('pid')} on {held.get('host')}"
+        if not wait:
+            remedy = "wait for it to end, or let this run wait (R1_LEASE=wait)"
+            raise LeaseHeld(f"{lake.uri(path)}: held by {who}", remedy)
+        if not told:
+            report(f"waits for {who}, which works on the same; a lease not renewed for {EXPIRES_S:.0f} s ends")
+            told = True
+        time.sleep(LOOK_S)
+
+
+def _renew(lake: Lake, path: str, me: dict[str, Any], ended: threading.Event) -> None:
+    while not ended.wait(RENEWED_S):
+        lake.write(path, json.dumps({**me, "renewed": time.time()}).encode())
+
+
+def _owner(lake: Lake, path: str) -> dict[str, Any]:
+    """Who holds it; empty if nobody does."""
+    try:
+        found = json.loads(lake.read(path))
+    except (LakeError, json.JSONDecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _me() -> dict[str, Any]:
+    pid = os.getpid()
+    return {"owner": uuid.uuid4().hex, "host": _host(), "pid": pid, "process_started": _process_started(pid)}
+
+
+def _dead(held: dict[str, Any]) -> bool:
+    """Whether it was not renewed in time, or its process was on this machine and is gone."""
+    if time.time() - float(held.get("renewed", 0)) > EXPIRES_S:
+        return True
+    return held.get("host") == _host() and held.get("process_started") != _process_started(int(held.get("pid", 0)))
+
+
+def _host() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return f"{socket.gethostname()}/{boot.read_text().strip() if boot.exists() else ''}"
+
+
+def _process_started(pid: int) -> str:
+    """The kernel's start time of a process: a number used again is another process. Empty if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
