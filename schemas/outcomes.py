@@ -16,7 +16,8 @@ DROPS = TableSchema(
 
 # How often a checkpoint gets a problem right. accepted: correct and through the gates; truncated: whatever the verdict.
 # pass_rate is unbiased under early stops, low and high are its 95 % Jeffreys interval; null where nothing was decided
-# or the verdicts have changed since sampling. completion_tokens: mean over all asked.
+# or the verdicts have changed since sampling. completion_tokens: mean over all asked. A pass_rate is for
+# averages: of one problem under early stops it has hardly more than the first round, and may lie outside the interval.
 DIFFICULTY = TableSchema(
     name="difficulty",
     version=1,

@@ -3,6 +3,8 @@
 A prompt that stops at its first successes looks easier than it is: c/n is biased upwards. pass@k is therefore averaged
 over all sequences of outcomes with which the plan ends where it ended (Rao-Blackwell; Girshick, Mosteller and Savage
 1946). With a fixed number of samples that is 1 - C(n-c, k) / C(n, k) of Chen et al. 2021.
+
+It is unbiased, so meant for averages over problems; of a single one the counts and the interval say more.
 """
 
 from bisect import bisect_left
