@@ -60,6 +60,10 @@ class GateParams(Params):
     longest_paragraph: int = 2_000
     repetition: float = 0.5
     keep_per_problem: int = 2
+    keep: Literal["first", "best", "shortest"] = Field(
+        default="first",
+        description="which stay within keep_per_problem: by sample index, by share of tests and speed, or by tokens",
+    )
 
 
 WHERE_SERVED = {"url", "chat", "in_flight"}
@@ -161,6 +165,12 @@ class EvaluationParams(Params):
         "distill",
         "student_rl",
     )
+
+    @model_validator(mode="after")
+    def _equally_often(self) -> "EvaluationParams":
+        if self.sampling.stop_at is not None:
+            raise ValueError("sampling has no stop_at here: votes and pairs compare problems asked equally often")
+        return self
 
 
 class EngineParams(Params):

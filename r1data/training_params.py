@@ -115,5 +115,17 @@ class GrpoParams(Params):
     general_from_step: int = Field(
         default=0, description="first step with general prompts (paper: the last 400 of 1,700)"
     )
+    prompts: Literal["all", "mixed"] = Field(
+        default="all",
+        description="mixed: without those that the last sampled checkpoint got all right or all wrong",
+    )
+    curriculum: Literal["shuffled", "easy_first"] = Field(
+        default="shuffled", description="easy_first: by that checkpoint's pass rate, the unknown last"
+    )
     save_every: int = 10
     seed: int = 0
+
+    @property
+    def by_difficulty(self) -> bool:
+        """Whether an earlier sampling decides what is asked, or when."""
+        return self.prompts != "all" or self.curriculum != "shuffled"

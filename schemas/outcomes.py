@@ -1,4 +1,4 @@
-"""What came of it: rows that left and why, evaluation results with intervals, and training metrics by step."""
+"""What came of it: rows that left and why, how hard problems are, evaluation results with intervals, metrics."""
 
 import pyarrow as pa
 
@@ -11,6 +11,34 @@ DROPS = TableSchema(
     key="row_id",
     schema=pa.schema(
         [text("row_id"), text("problem_id"), text("gate"), text("reason"), text("value"), text("evidence")]
+    ),
+)
+
+# How often a checkpoint gets a problem right. accepted: correct and through the gates; truncated: whatever the verdict.
+# pass_rate is unbiased under early stops, low and high are its 95 % Jeffreys interval; null where nothing was decided
+# or the verdicts have changed since sampling. completion_tokens: mean over all asked. A pass_rate is for
+# averages: of one problem under early stops it has hardly more than the first round, and may lie outside the interval.
+DIFFICULTY = TableSchema(
+    name="difficulty",
+    version=1,
+    key="difficulty_id",
+    schema=pa.schema(
+        [
+            text("difficulty_id"),
+            text("problem_id"),
+            text("model"),
+            text("model_digest"),
+            integer("asked"),
+            integer("accepted"),
+            integer("correct"),
+            integer("wrong"),
+            integer("undecided"),
+            integer("truncated"),
+            number("pass_rate", null=True),
+            number("low", null=True),
+            number("high", null=True),
+            number("completion_tokens"),
+        ]
     ),
 )
 

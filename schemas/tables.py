@@ -1,10 +1,10 @@
 """Every table of the lake by name. Tests compare each with its committed snapshot."""
 
 from schemas.generation import CANDIDATES, MEASURES, ROLLOUTS, VERDICTS
-from schemas.outcomes import AUDITS, DROPS, EVALUATIONS, METRICS
+from schemas.outcomes import AUDITS, DIFFICULTY, DROPS, EVALUATIONS, METRICS
 from schemas.sources import CORPUS, PROBLEMS
 from schemas.table import TableSchema
-from schemas.training_sets import PREFERENCES, SAFETY_LABELS, SFT_EXAMPLES
+from schemas.training_sets import PREFERENCES, RL_PROMPTS, SAFETY_LABELS, SFT_EXAMPLES
 
 TABLES: dict[str, TableSchema] = {
     t.name: t
@@ -17,9 +17,11 @@ TABLES: dict[str, TableSchema] = {
         ROLLOUTS,
         DROPS,
         AUDITS,
+        DIFFICULTY,
         EVALUATIONS,
         METRICS,
         SFT_EXAMPLES,
+        RL_PROMPTS,
         PREFERENCES,
         SAFETY_LABELS,
     )

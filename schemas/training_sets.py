@@ -1,4 +1,4 @@
-"""What models are trained on: supervised examples, preference pairs (helpful) and labels (safe) for reward models."""
+"""What models are trained on: supervised examples, prompts, preference pairs (helpful) and labels (safe)."""
 
 import pyarrow as pa
 
@@ -23,6 +23,17 @@ SFT_EXAMPLES = TableSchema(
             text("source"),
             text("licence"),
         ]
+    ),
+)
+
+# A verified problem that reinforcement learning asks, and what sampling an earlier checkpoint said about it: counts are
+# 0 where it was not sampled, pass_rate is null where it is not known.
+RL_PROMPTS = TableSchema(
+    name="rl_prompts",
+    version=1,
+    key="problem_id",
+    schema=pa.schema(
+        [text("problem_id"), integer("asked"), integer("decided"), integer("correct"), number("pass_rate", null=True)]
     ),
 )
 

@@ -24,12 +24,18 @@ MODEL_OF = {"general": "helpful", "safety": "safe"}
 
 
 class Prompts:
-    """The training problems of a stage in a seeded order of each epoch; a step's prompts follow from its number."""
+    """The training problems of a stage in a seeded order of each epoch; a step's prompts follow from its number.
 
-    def __init__(self, problems: pl.DataFrame, params: GrpoParams) -> None:
+    `chosen` (RL_PROMPTS): the verified problems to ask, and their pass rates, by which `easy_first` orders an epoch.
+    """
+
+    def __init__(self, problems: pl.DataFrame, params: GrpoParams, chosen: pl.DataFrame | None = None) -> None:
+        assert chosen is not None or not params.by_difficulty, "the recipe's graph gives them"
         self.params = params
+        self._rates = {} if chosen is None else dict(chosen.select("problem_id", "pass_rate").iter_rows())
         learn = problems.filter(pl.col("split") == "train").sort("problem_id").to_dicts()
-        self.verified = [r for r in learn if r["kind"] in VERIFIED]
+        verified = [r for r in learn if r["kind"] in VERIFIED]
+        self.verified = verified if chosen is None else [r for r in verified if r["problem_id"] in self._rates]
         self.general = [r for r in learn if r["kind"] in MODEL_OF]
         self._orders: dict[tuple[bool, int], list[dict[str, Any]]] = {}
 
@@ -67,8 +73,15 @@ class Prompts:
         if (general, epoch) not in self._orders:
             rows = self.general if general else self.verified
             ordered = sorted(rows, key=lambda r: row_id(self.params.seed, epoch, r["problem_id"]))
+            if self.params.curriculum == "easy_first":
+                ordered.sort(key=self._difficulty)  # stable: ties stay in the seeded order
             self._orders[general, epoch] = ordered
         return self._orders[general, epoch]
+
+    def _difficulty(self, row: dict[str, Any]) -> float:
+        """From -1 (always right) to 0 (never), then the unknown."""
+        rate = self._rates.get(row["problem_id"])
+        return 1.0 if rate is None else -rate
 
 
 class Grader:

@@ -37,7 +37,8 @@ def train(job: Job) -> None:
     rank, world = start(params.seed)
     folder = job.model_folder("init")
     tokenizer = load_tokenizer(folder)
-    prompts = Prompts(frame_of(job.lake, job.inputs["problems"]), params)
+    tables = {role: frame_of(job.lake, job.inputs[role]) for role in ("problems", "prompts") if role in job.inputs}
+    prompts = Prompts(tables["problems"], params, tables.get("prompts"))
     grader = Grader(job, prompts, params)
     engine = _engine(job, params, folder, rank, world)
     model = load_model(AutoModelForCausalLM, folder, params.optimizer.dtype)

@@ -1,9 +1,10 @@
 """What a checkpoint can do, with 95 % bootstrap intervals over problems (paper D.1: pass@1 as the mean over k samples).
 
+pass@k has the number of samples as its k; a problem with an undecided one has no such estimate.
+
 Undecided verdicts leave numerator and denominator and are counted; a measure that is null is counted, never taken as 1.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from itertools import groupby
 from typing import Any
@@ -13,37 +14,47 @@ import polars as pl
 
 from r1data.digest import row_id
 from r1data.params import Params
-from r1data.rewards.maths import normalised, rational
+from r1data.sample.estimates import drawn, pass_at
+from r1data.sample.votes import majority
+from r1data.sampling_params import SamplingParams
 from r1data.step import Step
 from schemas import TABLES
 
 Rows = list[dict[str, Any]]
+Measure = Callable[[Rows], tuple[float | None, int]]
 
 
 class EvaluateParams(Params):
-    """Which checkpoint, and how intervals are drawn."""
+    """Which checkpoint, how its candidates were drawn, and how intervals are."""
 
     checkpoint: str
+    sampling: SamplingParams
     bootstrap: int = 2_000
     seed: int = 0
 
 
 def evaluation(
-    *, params: EvaluateParams, candidates: pl.DataFrame, verdicts: pl.DataFrame, measures: pl.DataFrame
+    *,
+    params: EvaluateParams,
+    candidates: pl.DataFrame,
+    verdicts: pl.DataFrame,
+    measures: pl.DataFrame,
+    problems: pl.DataFrame,
 ) -> pl.DataFrame:
     """EVALUATIONS: one row a metric."""
-    wanted = ["candidate_id", "problem_id", "completion_tokens", "model_digest"]
+    wanted = ["candidate_id", "problem_id", "sample_index", "completion_tokens", "model_digest"]
     joined = (
         candidates.select(wanted)
         .join(verdicts.select("candidate_id", "verdict", "answer"), on="candidate_id", how="inner", validate="1:1")
         .join(measures.drop("problem_id", "completion_tokens"), on="candidate_id", how="inner", validate="1:1")
-        .sort("problem_id", "candidate_id")
+        .join(problems.select("problem_id", "kind"), on="problem_id", how="inner", validate="m:1")
+        .sort("problem_id", "sample_index")
     )
-    problems = [list(g) for _, g in groupby(joined.iter_rows(named=True), key=lambda r: r["problem_id"])]
+    groups = [list(g) for _, g in groupby(joined.iter_rows(named=True), key=lambda r: r["problem_id"])]
     digest = joined["model_digest"][0] if joined.height else ""
     rows = []
-    for metric, measure in METRICS.items():
-        values = [measure(rows_of_problem) for rows_of_problem in problems]
+    for metric, measure in _metrics(params.sampling).items():
+        values = [measure(group) for group in groups]
         known = np.array([v for v, _ in values if v is not None], dtype=float)
         low, high = interval(known, params.bootstrap, params.seed)
         rows.append(
@@ -55,7 +66,7 @@ def evaluation(
                 "value": float(known.mean()) if known.size else None,
                 "low": low,
                 "high": high,
-                "problems": len(problems),
+                "problems": len(groups),
                 "samples": joined.height,
                 "unmeasured": sum(missing for _, missing in values),
             }
@@ -74,26 +85,35 @@ def interval(
     return float(low), float(high)
 
 
-def majority(rows: Rows) -> float | None:
-    """cons@k: whether the commonest answer is right; answers are the same when their values are. None: none decided."""
-    votes = Counter(key for r in rows if (key := _answer_class(r)) is not None)
-    right = {_answer_class(r) for r in rows if r["verdict"] == "correct"}
-    if not any(r["verdict"] != "undecided" for r in rows):
-        return None
-    if not votes:
-        return 0.0
-    top = max(votes.values())
-    return float(min(k for k, v in votes.items() if v == top) in right)
+def _metrics(sampling: SamplingParams) -> dict[str, Measure]:
+    """By name: the value of one problem, or None, and how many of its samples it leaves out."""
+    many = {f"pass@{sampling.samples}": _pass_at(sampling.samples, sampling)} if sampling.samples > 1 else {}
+    means = ("language_consistency", "completion_tokens", "reflection_words", "truncated")
+    return {
+        "pass@1": _pass_at(1, sampling),
+        **many,
+        "cons@k": _cons,
+        "format": _mean("format_ok"),
+        **{column: _mean(column) for column in means},
+    }
 
 
-def _answer_class(row: dict[str, Any]) -> str | None:
-    if row["verdict"] == "undecided" or row["answer"] is None:
-        return None
-    value = rational(row["answer"])
-    return str(value) if value is not None else normalised(row["answer"])
+def _pass_at(k: int, sampling: SamplingParams) -> Measure:
+    def measure(rows: Rows) -> tuple[float | None, int]:
+        verdicts = [r["verdict"] for r in rows]
+        found = drawn(verdicts, [v == "correct" for v in verdicts])
+        value = pass_at(k, sampling, found)
+        return value, len(found.undecided) if value is not None else len(rows)
+
+    return measure
 
 
-def _mean(column: str) -> Callable[[Rows], tuple[float | None, int]]:
+def _cons(rows: Rows) -> tuple[float | None, int]:
+    value = majority(rows)
+    return value, sum(r["verdict"] == "undecided" for r in rows) if value is not None else len(rows)
+
+
+def _mean(column: str) -> Measure:
     def measure(rows: Rows) -> tuple[float | None, int]:
         known = [float(r[column]) for r in rows if r[column] is not None]
         return (sum(known) / len(known) if known else None), len(rows) - len(known)
@@ -101,23 +121,4 @@ def _mean(column: str) -> Callable[[Rows], tuple[float | None, int]]:
     return measure
 
 
-def _pass_at_1(rows: Rows) -> tuple[float | None, int]:
-    decided = [r["verdict"] == "correct" for r in rows if r["verdict"] != "undecided"]
-    return (sum(decided) / len(decided) if decided else None), len(rows) - len(decided)
-
-
-def _cons(rows: Rows) -> tuple[float | None, int]:
-    return majority(rows), sum(r["verdict"] == "undecided" for r in rows)
-
-
-METRICS: dict[str, Callable[[Rows], tuple[float | None, int]]] = {
-    "pass@1": _pass_at_1,
-    "cons@k": _cons,
-    "format": _mean("format_ok"),
-    "language_consistency": _mean("language_consistency"),
-    "completion_tokens": _mean("completion_tokens"),
-    "reflection_words": _mean("reflection_words"),
-    "truncated": _mean("truncated"),
-}
-
-EVALUATE = Step("evaluate", "1", "reduce", TABLES["evaluations"], evaluation)
+EVALUATE = Step("evaluate", "2", "reduce", TABLES["evaluations"], evaluation)

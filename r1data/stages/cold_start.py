@@ -1,10 +1,10 @@
 """Cold start: sample zero, keep what is correct, readable, in one language; refine it, add a summary (B.3.2)."""
 
 from r1data.recipe import WHERE_SERVED, Recipe
-from r1data.stages.sampling import GenerateParams, NoParams, audited, examined, judged, kinds_of, sampled
+from r1data.stages.gates import difficulty, gated
+from r1data.stages.sampling import GenerateParams, NoParams, audited, examined, kinds_of, sampled
 from r1data.step import Node
 from r1data.steps.examples import COLD_START
-from r1data.steps.gates import GATE
 from r1data.steps.refine import REFINE, REFINED, RefineParams
 
 STAGE = "cold_start"
@@ -12,7 +12,7 @@ KEPT = {"candidates": "cold_start/candidates", "drops": "cold_start/drops", "pro
 
 
 def nodes(recipe: Recipe) -> list[Node]:
-    """candidates, verdicts, measures, drops, the refinement, and the examples themselves."""
+    """candidates, verdicts, measures, drops, difficulty, the refinement, and the examples themselves."""
     part = recipe.cold_start
     params = GenerateParams(
         split="train",
@@ -26,9 +26,14 @@ def nodes(recipe: Recipe) -> list[Node]:
     return [
         *sampled(recipe, "cold_start", STAGE, "zero", params),
         audited(recipe, "cold_start", STAGE),
-        Node("cold_start/drops", STAGE, GATE, part.gate, judged("cold_start")),
-        *(_by_teacher(recipe) if part.teacher else [Node("cold_start", STAGE, COLD_START, NoParams(), KEPT)]),
+        gated("cold_start", STAGE, part.gate, part.sampling),
+        difficulty("cold_start", STAGE, part.gate, part.sampling),
+        *(_by_teacher(recipe) if part.teacher else [_by_rule()]),
     ]
+
+
+def _by_rule() -> Node:
+    return Node("cold_start", STAGE, COLD_START, NoParams(), KEPT, frozenset({"problems"}))
 
 
 def _by_teacher(recipe: Recipe) -> list[Node]:
@@ -40,6 +45,6 @@ def _by_teacher(recipe: Recipe) -> list[Node]:
     return [
         Node("cold_start/refined/candidates", STAGE, REFINE, params, KEPT),
         *examined(recipe, "cold_start/refined", STAGE),
-        Node("cold_start/refined/drops", STAGE, GATE, part.gate, judged("cold_start/refined")),
+        gated("cold_start/refined", STAGE, part.gate),
         Node("cold_start", STAGE, REFINED, params, {**KEPT, **refined}),
     ]

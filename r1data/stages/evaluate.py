@@ -1,4 +1,4 @@
-"""Evaluation of every checkpoint on the same held-out problems: pass@1, cons@k, format, language, length."""
+"""Evaluation of every checkpoint on the same held-out problems: pass@k, cons@k, format, language, length."""
 
 from r1data.recipe import Recipe
 from r1data.sample.evaluation import EVALUATE, EvaluateParams
@@ -14,17 +14,17 @@ def nodes(recipe: Recipe) -> list[Node]:
 
 
 def _of(recipe: Recipe, checkpoint: str) -> list[Node]:
-    prefix = f"eval/{checkpoint}"
+    part, prefix = recipe.evaluation, f"eval/{checkpoint}"
     params = GenerateParams(
         split="eval",
         kinds=kinds_of(recipe),
         problems=10**9,
         template=recipe.zero_template if checkpoint in RAW else recipe.chat_template,
-        sampling=recipe.evaluation.sampling,
+        sampling=part.sampling,
         seed=recipe.seed,
     )
-    estimate = EvaluateParams(checkpoint=checkpoint, bootstrap=recipe.evaluation.bootstrap, seed=recipe.seed)
+    estimate = EvaluateParams(checkpoint=checkpoint, sampling=part.sampling, bootstrap=part.bootstrap, seed=recipe.seed)
     return [
         *sampled(recipe, prefix, "evaluate", checkpoint, params),
-        Node(prefix, "evaluate", EVALUATE, estimate, judged(prefix)),
+        Node(prefix, "evaluate", EVALUATE, estimate, {**judged(prefix), "problems": "problems"}),
     ]

@@ -1,14 +1,14 @@
 """The second SFT set: rejection sampling from dev2, non-reasoning data, and their mixture (paper B.3.3)."""
 
 from r1data.recipe import Recipe
-from r1data.stages.sampling import GenerateParams, NoParams, audited, judged, kinds_of, sampled
+from r1data.stages.gates import difficulty, gated
+from r1data.stages.sampling import GenerateParams, NoParams, audited, kinds_of, sampled
 from r1data.step import Node
 from r1data.steps.examples import GENERAL, MIX, REASONING, GeneralParams
-from r1data.steps.gates import GATE
 
 
 def nodes(recipe: Recipe) -> list[Node]:
-    """candidates, verdicts, measures, drops, the reasoning and the general examples, and the mixture."""
+    """candidates, verdicts, measures, drops, difficulty, the reasoning and the general examples, and the mixture."""
     part = recipe.sft_mix
     params = GenerateParams(
         split="train",
@@ -29,8 +29,9 @@ def nodes(recipe: Recipe) -> list[Node]:
     return [
         *sampled(recipe, "sft_mix", "sft_mix", "dev2", params),
         audited(recipe, "sft_mix", "sft_mix"),
-        Node("sft_mix/drops", "sft_mix", GATE, part.gate, judged("sft_mix")),
-        Node("sft_mix/reasoning", "sft_mix", REASONING, NoParams(), kept),
+        gated("sft_mix", "sft_mix", part.gate, part.sampling),
+        difficulty("sft_mix", "sft_mix", part.gate, part.sampling),
+        Node("sft_mix/reasoning", "sft_mix", REASONING, NoParams(), kept, frozenset({"problems"})),
         Node("sft_mix/general", "sft_mix", GENERAL, general, {"problems": "problems"}),
         Node("sft_mix", "sft_mix", MIX, NoParams(), {"reasoning": "sft_mix/reasoning", "general": "sft_mix/general"}),
     ]

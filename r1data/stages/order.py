@@ -28,16 +28,16 @@ def graph(recipe: Recipe) -> list[Node]:
     """All nodes of a recipe, inputs before users."""
     nodes = [
         *foundations.nodes(recipe),
-        training.zero(recipe),
+        *training.zero(recipe),
         *cold_start.nodes(recipe),
         training.dev1(recipe),
-        training.dev2(recipe),
+        *training.dev2(recipe),
         *mix.nodes(recipe),
         training.dev3(recipe),
         *rewards.nodes(recipe),
-        training.r1(recipe),
+        *training.r1(recipe),
         training.distill(recipe),
-        training.student_rl(recipe),
+        *training.student_rl(recipe),
         *evaluate.nodes(recipe),
     ]
     _check(nodes)

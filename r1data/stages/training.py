@@ -4,6 +4,8 @@ from r1data.errors import RecipeError
 from r1data.params import Params
 from r1data.recipe import ModelSource, Recipe
 from r1data.step import Node, Step
+from r1data.steps.rl_prompts import RL_PROMPT_DROPS, RL_PROMPTS, RlPromptsParams
+from r1data.training_params import GrpoParams
 
 PRETRAIN = Step("pretrain", "1", "train", None, module="training.pretrain")
 SFT = Step("sft", "1", "train", None, module="training.sft")
@@ -30,9 +32,9 @@ def base(recipe: Recipe, name: str, source: ModelSource) -> Node:
     return Node(name, "foundations", IMPORT, ImportParams(path=source.path, pin=source.pin))
 
 
-def zero(recipe: Recipe) -> Node:
+def zero(recipe: Recipe) -> list[Node]:
     """R1-Zero: GRPO from the base, accuracy and format, no SFT before."""
-    return Node("zero", "zero", GRPO, recipe.zero, {"init": "base", "problems": "problems"})
+    return _grpo("zero", recipe.zero, {"init": "base", "problems": "problems"})
 
 
 def dev1(recipe: Recipe) -> Node:
@@ -40,9 +42,9 @@ def dev1(recipe: Recipe) -> Node:
     return Node("dev1", "dev1", SFT, recipe.dev1, {"init": "base", "examples": "cold_start"})
 
 
-def dev2(recipe: Recipe) -> Node:
+def dev2(recipe: Recipe) -> list[Node]:
     """Reasoning RL with language consistency."""
-    return Node("dev2", "dev2", GRPO, recipe.dev2, {"init": "dev1", "problems": "problems"})
+    return _grpo("dev2", recipe.dev2, {"init": "dev1", "problems": "problems"}, "cold_start/difficulty")
 
 
 def dev3(recipe: Recipe) -> Node:
@@ -50,10 +52,10 @@ def dev3(recipe: Recipe) -> Node:
     return Node("dev3", "dev3", SFT, recipe.dev3, {"init": "base", "examples": "sft_mix"})
 
 
-def r1(recipe: Recipe) -> Node:
+def r1(recipe: Recipe) -> list[Node]:
     """All-scenario RL: rules and reward models."""
     inputs = {"init": "dev3", "problems": "problems", "helpful": "rm_helpful", "safe": "rm_safe"}
-    return Node("r1", "r1", GRPO, recipe.r1, inputs)
+    return _grpo("r1", recipe.r1, inputs, "sft_mix/difficulty")
 
 
 def distill(recipe: Recipe) -> Node:
@@ -61,6 +63,25 @@ def distill(recipe: Recipe) -> Node:
     return Node("distill", "distill", SFT, recipe.distill, {"init": "student_base", "examples": "sft_mix"})
 
 
-def student_rl(recipe: Recipe) -> Node:
+def student_rl(recipe: Recipe) -> list[Node]:
     """GRPO on the student: the paper's comparison with distillation."""
-    return Node("student_rl", "student_rl", GRPO, recipe.student_rl, {"init": "student_base", "problems": "problems"})
+    return _grpo("student_rl", recipe.student_rl, {"init": "student_base", "problems": "problems"})
+
+
+def _grpo(name: str, params: GrpoParams, inputs: dict[str, str], difficulty: str | None = None) -> list[Node]:
+    """A stage of GRPO; where difficulty decides about its prompts, they and those left out come before it."""
+    if not params.by_difficulty:
+        return [Node(name, name, GRPO, params, inputs)]
+    if difficulty is None:
+        asked = f"[{name}]: prompts = {params.prompts!r}, curriculum = {params.curriculum!r}"
+        raise RecipeError(
+            f"{asked}, but nothing before it says how difficult problems are",
+            'leave prompts = "all" and curriculum = "shuffled" here; dev2 and r1 can have others',
+        )
+    told = RlPromptsParams(prompts=params.prompts)
+    known = {"problems": "problems", "difficulty": difficulty}
+    return [
+        Node(f"{name}/prompts", name, RL_PROMPTS, told, known),
+        Node(f"{name}/prompt_drops", name, RL_PROMPT_DROPS, told, known),
+        Node(name, name, GRPO, params, {**inputs, "prompts": f"{name}/prompts"}),
+    ]

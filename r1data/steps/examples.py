@@ -116,7 +116,7 @@ def examples_frame(rows: list[dict[str, object]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={n: pl.Boolean if n == "chain_of_thought" else _TEXT for n in names})
 
 
-COLD_START = Step("cold_start_examples", "1", "reduce", TABLES["sft_examples"], cold_start)
-REASONING = Step("reasoning_examples", "1", "reduce", TABLES["sft_examples"], reasoning)
+COLD_START = Step("cold_start_examples", "2", "map", TABLES["sft_examples"], cold_start)
+REASONING = Step("reasoning_examples", "2", "map", TABLES["sft_examples"], reasoning)
 GENERAL = Step("general_examples", "1", "reduce", TABLES["sft_examples"], general)
 MIX = Step("mix", "1", "reduce", TABLES["sft_examples"], mix)

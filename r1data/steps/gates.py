@@ -11,28 +11,51 @@ from r1data.step import Step
 from schemas import TABLES
 
 EVIDENCE = 160
+_ORDERS: dict[str, dict[str, bool]] = {
+    "first": {},
+    "best": {"share": True, "speed": True},
+    "shortest": {"completion_tokens": False},
+}
+
+
+class DropsParams(GateParams):
+    """The recipe's gates, and whether truncated candidates are kept aside rather than dropped."""
+
+    length_study: bool = False
 
 
 def drops(
-    *, params: GateParams, candidates: pl.DataFrame, verdicts: pl.DataFrame, measures: pl.DataFrame
+    *, params: DropsParams, candidates: pl.DataFrame, verdicts: pl.DataFrame, measures: pl.DataFrame
 ) -> pl.DataFrame:
-    """DROPS: the first gate that each rejected candidate misses, in a fixed order; then duplicates and the quota."""
-    joined = candidates.join(verdicts.select("candidate_id", "verdict", "reason"), on="candidate_id", how="left")
-    shared = ["problem_id", "completion_tokens"]
-    joined = joined.join(measures.drop(shared), on="candidate_id", how="left").sort("problem_id", "sample_index")
+    """DROPS: the first gate that each rejected candidate misses, in a fixed order; then duplicates and the quota.
+
+    All candidates of a problem are here at a time. The volatile `speed` is read with keep = "best" alone: only there
+    may verdicts of one digest, measured twice, keep different candidates.
+    """
+    judged = verdicts.select("candidate_id", "verdict", "reason", "share", "speed")
+    joined = candidates.join(judged, on="candidate_id", how="left")
+    joined = joined.join(measures.drop("problem_id", "completion_tokens"), on="candidate_id", how="left")
     seen: set[str] = set()
     kept: Counter[str] = Counter()
     rows = []
-    for row in joined.iter_rows(named=True):
+    for row in _ordered(params, joined).iter_rows(named=True):
         miss = missed(params, row) or _surplus(params, row, seen, kept)
         if miss is None:
             seen.add(_content(row))
             kept[row["problem_id"]] += 1
         else:
             gate, reason, value = miss
+            aside = params.length_study and gate == "truncated"
+            reason = "kept_for_length_study" if aside else reason
             evidence = row["completion"][:EVIDENCE]
             rows.append((row["candidate_id"], row["problem_id"], gate, reason, value, evidence))
     return pl.DataFrame(rows, schema={f.name: pl.String for f in TABLES["drops"].schema}, orient="row")
+
+
+def _ordered(params: GateParams, joined: pl.DataFrame) -> pl.DataFrame:
+    """A problem's candidates together, those that the quota prefers first."""
+    by = {"problem_id": False, **_ORDERS[params.keep], "sample_index": False}
+    return joined.sort(*by, descending=list(by.values()), nulls_last=True)
 
 
 def missed(params: GateParams, row: dict[str, Any]) -> tuple[str, str, str] | None:
@@ -42,8 +65,8 @@ def missed(params: GateParams, row: dict[str, Any]) -> tuple[str, str, str] | No
     target = params.language_consistency
     below = target is not None and (consistency is None or consistency < target)
     tests = (
+        (row["truncated"], "truncated", "no_end", str(row["completion_tokens"])),
         (row["verdict"] != "correct", "verdict", row["verdict"], row["reason"]),
-        (row["truncated"], "truncated", "no_end", row["finish_reason"]),
         (not row["format_ok"], "format", "not_the_pattern", ""),
         (below, "language", "unmeasured" if consistency is None else "below", str(consistency)),
         (params.single_language and mixed, "language", "mixed", f"en {row['units_en']}, zh {row['units_zh']}"),
@@ -68,4 +91,4 @@ def _content(row: dict[str, Any]) -> str:
     return row_id(row["problem_id"], row["completion"])
 
 
-GATE = Step("gate", "1", "reduce", TABLES["drops"], drops)
+GATE = Step("gate", "2", "map", TABLES["drops"], drops)

@@ -64,9 +64,14 @@ def changed(tmp_path: Path, old: str, new: str) -> str:
         ("[dev1]\nepochs = 1", '[dev1]\nepochs = "many"', r"dev1\.epochs: .*integer"),
         ('zero_template = "demo_zero"', 'zero_template = "demo_zer"', r"template 'demo_zer': no such file"),
         ("[dev1]", "[dev1", "not TOML"),
+        (
+            "{ samples = 4, temperature = 0.6",
+            "{ samples = 4, stop_at = 2, temperature = 0.6",
+            "evaluation: .*equally often",
+        ),
         ("[distill]\nepochs = 1", "[distil]\nepochs = 1", r"distil: unknown key, did you mean 'distill'"),
     ],
-    ids=["unknown key", "wrong type", "missing file", "no toml", "unknown stage"],
+    ids=["unknown key", "wrong type", "missing file", "no toml", "evaluation stops early", "unknown stage"],
 )
 def test_wrong_recipe_names_file_field_and_remedy(tmp_path: Path, old: str, new: str, says: str) -> None:
     with pytest.raises(RecipeError, match=says) as caught:

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import polars as pl
 import pytest
 
 from r1data.errors import RecipeError
@@ -35,6 +36,28 @@ def test_prompts_follow_from_the_step_alone(workshop: Any) -> None:
 def test_an_epoch_asks_every_training_problem_and_no_other(workshop: Any) -> None:
     asked = [a.problem_id for s in range(4) for a in prompts(workshop, PARAMS).of_step(s)]
     assert sorted(asked) == sorted(3 * ["p000", "p001", "p002", "p003"])
+
+
+def chosen(rates: dict[str, float | None]) -> pl.DataFrame:
+    return pl.DataFrame({"problem_id": list(rates), "pass_rate": pl.Series(list(rates.values()), dtype=pl.Float64)})
+
+
+def test_only_chosen_prompts_are_asked(workshop: Any) -> None:
+    problems = frame_of(workshop.lake, workshop.problems(4))
+    params = PARAMS.model_copy(update={"prompts": "mixed"})
+    few = Prompts(problems, params, chosen({"p001": 0.5, "p003": None}))
+    asked = [a.problem_id for s in range(2) for a in few.of_step(s)]
+    assert sorted(asked) == sorted(3 * ["p001", "p003"])
+
+
+def test_easy_prompts_come_first_and_unknown_ones_last(workshop: Any) -> None:
+    problems = frame_of(workshop.lake, workshop.problems(4))
+    params = PARAMS.model_copy(update={"curriculum": "easy_first", "prompts_per_step": 4})
+    rates: dict[str, float | None] = {"p000": None, "p001": 0.25, "p002": 0.75, "p003": 0.25}
+    found = Prompts(problems, params, chosen(rates))
+    epochs = [[a.problem_id for a in found.of_step(s)] for s in range(20)]
+    assert {(e[0], e[3]) for e in epochs} == {("p002", "p000")}
+    assert {tuple(e[1:3]) for e in epochs} == {("p001", "p003"), ("p003", "p001")}
 
 
 def test_general_prompts_come_from_their_first_step(workshop: Any) -> None:

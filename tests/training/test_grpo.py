@@ -65,6 +65,17 @@ def test_run_is_committed_with_metrics_and_rollouts(workshop: Any, base: Manifes
     assert sums.to_list() == pytest.approx([0.0] * 6, abs=1e-5)
 
 
+def test_only_the_prompts_of_its_input_are_asked(workshop: Any, base: Manifest, server: Server) -> None:
+    usual = job(workshop, base, server, prompts="mixed")
+    columns = {"problem_id": ["p001", "p002"], "pass_rate": [0.5, None]}
+    frame = pl.DataFrame(columns).with_columns(asked=2, decided=2, correct=1)
+    inputs = {**usual.inputs, "prompts": workshop.dataset("prompts", "rl_prompts", frame)}
+    run: Job = workshop.job("zero", "grpo", usual.node.params, inputs, "scratch", usual.endpoint)
+    grpo.train(run)
+    rollouts = pl.DataFrame(workshop.lake.read_table(f"{run.folder}/rollouts.parquet"))
+    assert set(rollouts["problem_id"]) == {"p001", "p002"}
+
+
 def test_recorded_rollouts_are_replayed_and_not_asked_again(workshop: Any, base: Manifest, server: Server) -> None:
     whole = job(workshop, base, server)
     in_the_way = Path(workshop.lake.path("data/zero"))

@@ -18,6 +18,7 @@ from r1data.manifest import FileEntry, Manifest, checkpoint_digest
 from r1data.params import Params
 from r1data.runner import Runner, parents
 from r1data.sample.evaluation import EVALUATE, EvaluateParams
+from r1data.sampling_params import SamplingParams
 from r1data.step import Node, Step
 from r1data.storage import Lake
 from schemas import TABLES
@@ -183,8 +184,8 @@ def nodes(mark: str = "") -> list[Node]:
         Node("dev1", "s", train, told, {"init": "base", "examples": "cold_start"}),
     ]
     for name in EVALUATED:
-        inputs = {t: f"eval/{name}/{t}" for t in ("candidates", "verdicts", "measures")}
-        params = EvaluateParams(checkpoint=name, bootstrap=50)
+        inputs = {t: f"eval/{name}/{t}" for t in ("candidates", "verdicts", "measures")} | {"problems": "problems"}
+        params = EvaluateParams(checkpoint=name, sampling=SamplingParams(samples=2, temperature=1.0), bootstrap=50)
         found += [*sampled(f"eval/{name}", name), Node(f"eval/{name}", "s", EVALUATE, params, inputs)]
     return found
 

@@ -27,7 +27,7 @@ def test_cells_of_a_checkpoint(lake: Lake) -> None:
         "checkpoint": "base",
         "pass@1": "50.0",
         "95 % interval": "50.0 to 50.0",
-        "cons@k": "100.0",
+        "cons@k": "50.0",
         "format": "100.0",
         "language": "-",
         "length": "9.0",

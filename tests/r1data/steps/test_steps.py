@@ -10,12 +10,12 @@ import pytest
 from r1data.digest import digest_table
 from r1data.errors import CheckFailed, RecipeError
 from r1data.params import Params
-from r1data.recipe import GateParams, PreferenceParams, SourceParams, load_recipe
+from r1data.recipe import PreferenceParams, SourceParams, load_recipe
 from r1data.rewards.score import rule_verdict
 from r1data.steps.arithmetic import Sum, rewritten, sum_of, summary_sentence
 from r1data.steps.corpus import CorpusParams, corpus
 from r1data.steps.examples import GeneralParams, cold_start, general
-from r1data.steps.gates import drops
+from r1data.steps.gates import DropsParams, drops
 from r1data.steps.measures import measures, repetition
 from r1data.steps.preferences import preferences, safety_labels
 from r1data.steps.problems import ProblemsParams, assert_disjoint, content, problem_drops, problems
@@ -187,7 +187,7 @@ def test_refinement_translates_word_by_word() -> None:
     assert summary_sentence(Sum(23, 45, "+", "zh"), "68") == "所以23加45得68。"
 
 
-def sampled(completions: list[str]) -> dict[str, pl.DataFrame]:
+def sampled(completions: list[str], finish: str = "stop") -> dict[str, pl.DataFrame]:
     """Candidates of 23+45 with verdicts and measures."""
     ids = [f"c{i}" for i in range(len(completions))]
     candidates = pl.DataFrame(
@@ -197,14 +197,17 @@ def sampled(completions: list[str]) -> dict[str, pl.DataFrame]:
             "prompt": ["q"] * len(ids),
             "completion": completions,
             "sample_index": list(range(len(ids))),
-            "finish_reason": ["stop"] * len(ids),
+            "finish_reason": [finish] * len(ids),
             "completion_tokens": [9] * len(ids),
         }
     )
     about = pl.DataFrame({"problem_id": ["p"], "language": ["en"]})
-    judged = [rule_verdict(c, "stop", "68") for c in completions]
+    judged = [rule_verdict(c, finish, "68") for c in completions]
     verdicts = candidates.select("candidate_id").with_columns(
-        verdict=pl.Series([v.verdict for v in judged]), reason=pl.Series([v.reason for v in judged])
+        verdict=pl.Series([v.verdict for v in judged]),
+        reason=pl.Series([v.reason for v in judged]),
+        share=pl.lit(None, pl.Float64),
+        speed=pl.lit(None, pl.Float64),
     )
     measured = measures(params=Params(), candidates=candidates, problems=about)
     return {"candidates": candidates, "verdicts": verdicts, "measures": measured}
@@ -223,13 +226,44 @@ def sampled(completions: list[str]) -> dict[str, pl.DataFrame]:
     ],
 )
 def test_what_leaves_names_its_gate(completion: str, gate: str) -> None:
-    assert drops(params=GateParams(), **sampled([completion]))["gate"].to_list() == [gate]
+    assert drops(params=DropsParams(), **sampled([completion]))["gate"].to_list() == [gate]
 
 
 def test_good_rows_stay_duplicates_and_surplus_leave() -> None:
     others = [GOOD.replace("then", f"then {w}") for w in ("so", "well", "now")]
-    gone = drops(params=GateParams(keep_per_problem=2), **sampled([GOOD, GOOD, *others]))
+    gone = drops(params=DropsParams(keep_per_problem=2), **sampled([GOOD, GOOD, *others]))
     assert sorted(gone["gate"]) == ["duplicate", "quota", "quota"]
+
+
+@pytest.mark.parametrize(("length_study", "reason"), [(False, "no_end"), (True, "kept_for_length_study")])
+def test_truncated_leave_as_such_with_their_length(length_study: bool, reason: str) -> None:
+    row = drops(params=DropsParams(length_study=length_study), **sampled([GOOD], "length")).to_dicts()[0]
+    assert (row["gate"], row["reason"], row["value"]) == ("truncated", reason, "9")
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"), [("first", ["c0", "c1"]), ("best", ["c1", "c3"]), ("shortest", ["c2", "c3"])]
+)
+def test_the_quota_prefers_what_it_is_told_to(keep: str, kept: list[str]) -> None:
+    tables = sampled([GOOD.replace("then", f"then {w}") for w in ("so", "well", "now", "see")])
+    tables["candidates"] = tables["candidates"].with_columns(completion_tokens=pl.Series([9, 8, 5, 7]))
+    tables["verdicts"] = tables["verdicts"].with_columns(
+        share=pl.Series([0.5, 1.0, None, 1.0]), speed=pl.Series([2.0, None, 3.0, 0.5])
+    )
+    gone = drops(params=DropsParams.model_validate({"keep": keep}), **tables)
+    assert sorted({"c0", "c1", "c2", "c3"} - set(gone["row_id"])) == kept
+    assert set(gone["gate"]) == {"quota"}
+
+
+def test_gates_see_problems_one_by_one() -> None:
+    """A map over shards of whole problems leaves what a reduce over everything would."""
+    first = sampled([GOOD, GOOD, GOOD.replace("then", "then so"), GOOD.replace("then", "then well")])
+    names = {"candidate_id": pl.concat_str(pl.lit("x"), "candidate_id"), "problem_id": pl.lit("q")}
+    second = {t: f.with_columns(**{c: e for c, e in names.items() if c in f.columns}) for t, f in first.items()}
+    params = DropsParams(keep_per_problem=1)
+    apart = pl.concat([drops(params=params, **first), drops(params=params, **second)])
+    whole = drops(params=params, **{t: pl.concat([second[t], first[t]]) for t in first})
+    assert whole.sort("row_id").equals(apart.sort("row_id"))
 
 
 def test_cold_start_keeps_its_parent_and_adds_a_summary(found: pl.DataFrame) -> None:
