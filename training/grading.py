@@ -26,13 +26,15 @@ MODEL_OF = {"general": "helpful", "safety": "safe"}
 class Prompts:
     """The training problems of a stage in a seeded order of each epoch; a step's prompts follow from its number.
 
-    `chosen` (RL_PROMPTS): the verified problems to ask, and their pass rates, by which `easy_first` orders an epoch.
+    `chosen` (RL_PROMPTS): the verified problems to ask, and their shares of correct samples, by which `easy_first` orders.
     """
 
     def __init__(self, problems: pl.DataFrame, params: GrpoParams, chosen: pl.DataFrame | None = None) -> None:
         assert chosen is not None or not params.by_difficulty, "the recipe's graph gives them"
         self.params = params
-        self._rates = {} if chosen is None else dict(chosen.select("problem_id", "pass_rate").iter_rows())
+        # of one prompt the smoothed share is nearer to the truth than the unbiased pass_rate, which is for averages
+        share = pl.when(pl.col("decided") > 0).then((pl.col("correct") + 0.5) / (pl.col("decided") + 1))
+        self._rates = {} if chosen is None else dict(chosen.select("problem_id", share.alias("share")).iter_rows())
         learn = problems.filter(pl.col("split") == "train").sort("problem_id").to_dicts()
         verified = [r for r in learn if r["kind"] in VERIFIED]
         self.verified = verified if chosen is None else [r for r in verified if r["problem_id"] in self._rates]
