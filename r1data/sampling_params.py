@@ -9,7 +9,7 @@ from r1data.digest import digest_json
 from r1data.params import Params
 
 Truncated = Literal["drop", "keep", "continue"]
-_HOW_MANY = {"samples", "stop_at", "max_samples", "truncated"}
+_HOW_MANY = {"samples", "stop_at", "max_samples", "truncated", "logprobs"}
 
 
 class SamplingParams(Params):
@@ -27,6 +27,7 @@ class SamplingParams(Params):
         default="drop",
         description="an answer cut at max_tokens is dropped, kept aside for length studies, or continued once",
     )
+    logprobs: bool = Field(default=False, description="keep the log-prob of every token")
     seed: int = 0
 
     @model_validator(mode="after")
@@ -55,4 +56,6 @@ class SamplingParams(Params):
     def digest(self) -> str:
         """Of all that shapes an answer, and not of how many there are: more samples reuse the earlier ones."""
         told = self.model_dump(exclude=_HOW_MANY)
-        return digest_json({**told, "continued": True} if self.truncated == "continue" else told)[:16]
+        told |= {"continued": True} if self.truncated == "continue" else {}
+        told |= {"logprobs": True} if self.logprobs else {}
+        return digest_json(told)[:16]

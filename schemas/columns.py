@@ -18,6 +18,11 @@ def number(name: str, *, null: bool = False) -> pa.Field:
     return pa.field(name, pa.float64(), nullable=null)
 
 
+def numbers(name: str, *, null: bool = False) -> pa.Field:
+    """A column of lists of 32-bit floats."""
+    return pa.field(name, pa.large_list(pa.float32()), nullable=null)
+
+
 def flag(name: str, *, null: bool = False) -> pa.Field:
     """A boolean column."""
     return pa.field(name, pa.bool_(), nullable=null)

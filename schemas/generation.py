@@ -2,12 +2,13 @@
 
 import pyarrow as pa
 
-from schemas.columns import flag, integer, number, text
+from schemas.columns import flag, integer, number, numbers, text
 from schemas.table import TableSchema
 
+# logprobs: of the completion's tokens under the temperature that they were drawn with; null unless asked for and given
 CANDIDATES = TableSchema(
     name="candidates",
-    version=1,
+    version=2,
     key="candidate_id",
     schema=pa.schema(
         [
@@ -24,6 +25,7 @@ CANDIDATES = TableSchema(
             text("model_digest"),
             text("sampling_digest"),
             text("template_digest"),
+            numbers("logprobs", null=True),
             number("latency_ms"),
         ]
     ),

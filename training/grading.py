@@ -26,7 +26,7 @@ MODEL_OF = {"general": "helpful", "safety": "safe"}
 class Prompts:
     """The training problems of a stage in a seeded order of each epoch; a step's prompts follow from its number.
 
-    `chosen` (RL_PROMPTS): the verified problems to ask, and their shares of correct samples, by which `easy_first` orders.
+    `chosen` (RL_PROMPTS): the verified problems to ask, and their shares of correct ones, by which `easy_first` orders.
     """
 
     def __init__(self, problems: pl.DataFrame, params: GrpoParams, chosen: pl.DataFrame | None = None) -> None:

@@ -8,7 +8,7 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -40,6 +40,7 @@ class _Warm:
     holds: str = ""
     checked: bool = False
     starts: int = 1
+    place: int = 0
 
     def alive(self) -> bool:
         return self.server is None or self.server.alive()
@@ -120,17 +121,26 @@ class Fleet:
                 told = f"none of {', '.join(self.params.urls)} was ready in {self.params.ready_s:.0f} s"
                 raise EndpointError(told, "start the servers, or take the urls out of [cluster.engine]")
             return found
-        logs = [self.scratch / "logs" / f"{self.engine}-{architecture}-{i}.log" for i in range(self.params.servers)]
-        starting = [self._starters.submit(self._start, folder, log) for log in logs]
-        return [_Warm(s, s.url, SERVED_NAME, model.digest) for s in (f.result() for f in starting)]
+        logs = [f"{self.engine}-{architecture}-{i}.log" for i in range(self.params.servers)]
+        starting = [
+            self._starters.submit(self._start, folder, self.scratch / "logs" / name, i) for i, name in enumerate(logs)
+        ]
+        wait(starting)
+        try:
+            made = [f.result() for f in starting]
+        except ModelError:
+            for server in (f.result() for f in starting if not f.exception()):
+                server.stop()
+            raise
+        return [_Warm(s, s.url, SERVED_NAME, model.digest, place=i) for i, s in enumerate(made)]
 
-    def _start(self, folder: Path, log: Path) -> Server:
-        return start_server(folder, self.engine, self.python, log, self.params)
+    def _start(self, folder: Path, log: Path, place: int) -> Server:
+        return start_server(folder, self.engine, self.python, log, self.params, place)
 
     def _start_anew(self, warm: _Warm, model: Manifest, folder: Path) -> None:
         assert warm.server is not None, "servers of others are not started"
         warm.server.stop()
-        warm.server = self._starters.submit(self._start, folder, warm.server.log).result()
+        warm.server = self._starters.submit(self._start, folder, warm.server.log, warm.place).result()
         warm.url, warm.holds, warm.checked = warm.server.url, model.digest, False
 
     def _load(self, warm: _Warm, model: Manifest, folder: Path) -> None:

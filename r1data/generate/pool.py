@@ -51,7 +51,7 @@ class Pool:
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Part after part, so that memory holds one."""
         for name in self.names():
-            yield self.lake.read_table(name, columns=columns)
+            yield self.lake.read_table(name, columns=columns) if columns else self._table(name)
 
     def add(self, rows: list[dict[str, Any]]) -> None:
         """Write one part; when this returns its candidates are paid for and kept."""
@@ -74,6 +74,7 @@ class Pool:
             "model_digest": self.model.digest,
             "sampling_digest": self.identity.sampling_digest,
             "template_digest": self.identity.template_digest,
+            "logprobs": list(answer.logprobs) or None,
             "latency_ms": ms,
         }
 
@@ -86,13 +87,21 @@ class Pool:
             return
         held: list[tuple[str, pa.Table]] = []
         for name in names:
-            table = self.lake.read_table(name)
+            table = self._table(name)
             if table.num_rows < SMALL_ROWS:
                 held.append((name, table))
             if sum(t.num_rows for _, t in held) >= MERGED_ROWS:
                 self._merge(held)
                 held = []
         self._merge(held)
+
+    def _table(self, name: str) -> pa.Table:
+        """A part; those written before there were log-probs have none."""
+        table = self.lake.read_table(name)
+        if "logprobs" not in table.column_names:
+            kind = CANDIDATES.schema.field("logprobs").type
+            table = table.append_column("logprobs", pa.nulls(table.num_rows, kind))
+        return CANDIDATES.conform(table)
 
     def _merge(self, parts: Sequence[tuple[str, pa.Table]]) -> None:
         if len(parts) < 2:

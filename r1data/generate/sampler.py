@@ -103,7 +103,11 @@ class Sampler:
         # neighbours share a prefix, which the server then has in its cache
         self.turns = {p.text: Turn(p) for p in sorted(prompts, key=lambda p: p.text)}
         self.decoding = Decoding(
-            sampling.temperature, sampling.top_p, sampling.max_tokens, continue_once=sampling.truncated == "continue"
+            sampling.temperature,
+            sampling.top_p,
+            sampling.max_tokens,
+            logprobs=sampling.logprobs,
+            continue_once=sampling.truncated == "continue",
         )
         self.waiting: deque[CompletionRequest] = deque()
         self.rows: list[dict[str, Any]] = []

@@ -68,8 +68,13 @@ class Server:
                 continue
 
 
-def start_server(model: Path, engine: Engine, python: str, log: Path, params: EngineParams = DEFAULT) -> Server:
-    """Start a server of a model folder and wait until it is ready; else `ModelError` with its last log lines."""
+def start_server(
+    model: Path, engine: Engine, python: str, log: Path, params: EngineParams = DEFAULT, place: int = 0
+) -> Server:
+    """Start a server of a model folder and wait until it is ready; else `ModelError` with its last log lines.
+
+    `place` is its number among several, each of which gets devices of its own.
+    """
     port = _free_port()
     log.parent.mkdir(parents=True, exist_ok=True)
     # SIGTERM: vLLM has processes of its own to end
@@ -81,7 +86,7 @@ def start_server(model: Path, engine: Engine, python: str, log: Path, params: En
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            env=dict(os.environ, **ENVIRONMENT),
+            env={**os.environ, **ENVIRONMENT, **_devices(params, place)},
         )
     server = Server(f"http://127.0.0.1:{port}", process, log)
     if not wait_healthy(server.url, params.ready_s, server.alive):
@@ -101,6 +106,16 @@ def _arguments(model: Path, engine: Engine, port: int, params: EngineParams) -> 
         size += ["--distributed-executor-backend", "uni"]  # one process less to start
     size += ["--enforce-eager"] * params.eager
     return ("-m", "vllm.entrypoints.openai.api_server", *place, *size, *VLLM_FLAGS, *params.arguments)
+
+
+def _devices(params: EngineParams, place: int) -> dict[str, str]:
+    """Which of the visible GPUs a server gets where there are several servers; nothing is said where there is one."""
+    if params.servers == 1:
+        return {}
+    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    each = params.tensor_parallel * params.data_parallel
+    visible = told.split(",") if told else [str(i) for i in range(params.servers * each)]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(visible[place * each : (place + 1) * each])}
 
 
 def _free_port() -> int:

@@ -38,14 +38,16 @@ def test_an_epoch_asks_every_training_problem_and_no_other(workshop: Any) -> Non
     assert sorted(asked) == sorted(3 * ["p000", "p001", "p002", "p003"])
 
 
-def chosen(rates: dict[str, float | None]) -> pl.DataFrame:
-    return pl.DataFrame({"problem_id": list(rates), "pass_rate": pl.Series(list(rates.values()), dtype=pl.Float64)})
+def chosen(counts: dict[str, tuple[int, int]]) -> pl.DataFrame:
+    """Correct and decided samples by problem."""
+    rows = [(problem, correct, decided) for problem, (correct, decided) in counts.items()]
+    return pl.DataFrame(rows, schema=["problem_id", "correct", "decided"], orient="row")
 
 
 def test_only_chosen_prompts_are_asked(workshop: Any) -> None:
     problems = frame_of(workshop.lake, workshop.problems(4))
     params = PARAMS.model_copy(update={"prompts": "mixed"})
-    few = Prompts(problems, params, chosen({"p001": 0.5, "p003": None}))
+    few = Prompts(problems, params, chosen({"p001": (1, 2), "p003": (0, 0)}))
     asked = [a.problem_id for s in range(2) for a in few.of_step(s)]
     assert sorted(asked) == sorted(3 * ["p001", "p003"])
 
@@ -53,8 +55,8 @@ def test_only_chosen_prompts_are_asked(workshop: Any) -> None:
 def test_easy_prompts_come_first_and_unknown_ones_last(workshop: Any) -> None:
     problems = frame_of(workshop.lake, workshop.problems(4))
     params = PARAMS.model_copy(update={"curriculum": "easy_first", "prompts_per_step": 4})
-    rates: dict[str, float | None] = {"p000": None, "p001": 0.25, "p002": 0.75, "p003": 0.25}
-    found = Prompts(problems, params, chosen(rates))
+    counts = {"p000": (0, 0), "p001": (1, 4), "p002": (3, 4), "p003": (1, 4)}
+    found = Prompts(problems, params, chosen(counts))
     epochs = [[a.problem_id for a in found.of_step(s)] for s in range(20)]
     assert {(e[0], e[3]) for e in epochs} == {("p002", "p000")}
     assert {tuple(e[1:3]) for e in epochs} == {("p001", "p003"), ("p003", "p001")}

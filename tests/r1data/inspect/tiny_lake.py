@@ -37,7 +37,11 @@ class Told(Params):
 def filled(table: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
     """Rows of a table, the columns that they lack filled with an empty value of the column's type."""
     schema = TABLES[table].schema
-    empty = {f.name: "" if pa.types.is_large_string(f.type) else f.type.to_pandas_dtype()(0) for f in schema}
+    empty = {
+        f.name: "" if pa.types.is_large_string(f.type) else f.type.to_pandas_dtype()(0)
+        for f in schema
+        if not f.nullable
+    }
     full = pa.Table.from_pylist([{**empty, **row} for row in rows], schema=schema)
     frame = pl.from_arrow(full)
     assert isinstance(frame, pl.DataFrame)
