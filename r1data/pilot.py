@@ -26,7 +26,10 @@ COLUMNS = [
 
 
 class Domain(Params):
-    """Candidates of the problems of one kind and category: tokens of completions, and of them those that were cut."""
+    """Candidates of the problems of one kind and category: tokens of completions, and of them those that were cut.
+
+    `variance` is between prompts, of their tokens over the mean number of samples: samples of one prompt are alike.
+    """
 
     kind: str
     category: str
@@ -186,16 +189,22 @@ def _speed(before: Pilot | None, first: dict[str, str], progress: Progress | Non
 
 
 def _domains(candidates: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:
-    """One row a kind and category; the variance of a lone candidate is taken as its square."""
+    """One row a kind and category; the variance of a lone prompt is taken as the square of its tokens."""
     told = candidates.join(problems.select("problem_id", "kind", "category"), on="problem_id", how="left")
     tokens, cut = pl.col("completion_tokens"), pl.col("finish_reason") == "length"
-    rows = told.with_columns(pl.col("kind", "category").fill_null("")).group_by("kind", "category")
-    return rows.agg(
-        pl.col("problem_id").n_unique().alias("prompts"),
+    told = told.with_columns(pl.col("kind", "category").fill_null(""))
+    prompts = told.group_by("kind", "category", "problem_id").agg(
+        tokens.sum().alias("whole"), pl.len().alias("samples")
+    )
+    share = pl.col("whole") / pl.col("samples").mean()
+    spread = prompts.group_by("kind", "category").agg(
+        pl.len().alias("prompts"), share.var().fill_null(share.mean() ** 2).alias("variance")
+    )
+    rows = told.group_by("kind", "category").agg(
         pl.len().alias("candidates"),
         pl.col("prompt_tokens").mean().alias("prompt_tokens"),
         tokens.mean().alias("tokens"),
-        tokens.var().fill_null(tokens.mean() ** 2).alias("variance"),
         cut.mean().alias("truncated"),
         (tokens.filter(cut).sum() / pl.max_horizontal(tokens.sum(), 1)).alias("truncated_tokens"),
-    ).sort("kind", "category")
+    )
+    return rows.join(spread, on=["kind", "category"]).sort("kind", "category")

@@ -1,7 +1,7 @@
 """What the sampling of a recipe would cost before it is paid for: from each node's pilot, else an upper bound.
 
-Tokens of a node are prompts x samples x tokens, domain by domain. Their 95 % interval takes candidates as independent:
-it covers the pilot's own error and that of the run, and neither another model nor other problems.
+Tokens of a node are prompts x samples x tokens, domain by domain. Their 95 % interval takes prompts as independent, not
+candidates: it covers the pilot's own error and that of the run, and neither another model nor other problems.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -134,7 +134,8 @@ def _from_pilot(node: str, asked: Sequence[Asked], sampling: SamplingParams, pil
         candidates += part.prompts * samples
         mean += number * domain.tokens
         truncated += number * domain.tokens * domain.truncated_tokens
-        variance += domain.variance * (number + number**2 / domain.candidates)
+        left = number / samples
+        variance += samples**2 * domain.variance * (left + left**2 / domain.prompts)
     prompts, half = sum(a.prompts for a in asked), Z * sqrt(variance)
     tokens = Range(mean, max(0.0, mean - half), mean + half)
     rate = pilot.gpus / pilot.tokens_per_second / 3600 if pilot.tokens_per_second else None
@@ -207,22 +208,22 @@ def _prompts_of(recipe: Recipe, params: GenerateParams) -> int | None:
 
 def pooled(domains: Sequence[Domain]) -> Domain:
     """All domains as one, for problems of a domain that the pilot did not meet."""
-    number = sum(d.candidates for d in domains)
+    number, prompts = sum(d.candidates for d in domains), sum(d.prompts for d in domains)
 
     def mean(values: Sequence[float]) -> float:
         return sum(d.candidates * v for d, v in zip(domains, values, strict=True)) / number
 
     tokens = mean([d.tokens for d in domains])
-    within = sum((d.candidates - 1) * d.variance + d.candidates * (d.tokens - tokens) ** 2 for d in domains)
+    within = sum((d.prompts - 1) * d.variance + d.prompts * (d.tokens - tokens) ** 2 for d in domains)
     cut = mean([d.tokens * d.truncated_tokens for d in domains])
     return Domain(
         kind="",
         category="",
-        prompts=sum(d.prompts for d in domains),
+        prompts=prompts,
         candidates=number,
         prompt_tokens=mean([d.prompt_tokens for d in domains]),
         tokens=tokens,
-        variance=within / (number - 1) if number > 1 else domains[0].variance,
+        variance=within / (prompts - 1) if prompts > 1 else domains[0].variance,
         truncated=mean([d.truncated for d in domains]),
         truncated_tokens=cut / tokens if tokens else 0.0,
     )

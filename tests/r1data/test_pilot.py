@@ -58,7 +58,7 @@ def test_statistics_by_domain(lake: Lake) -> None:
     logic, math = made.domains
     assert (math.kind, math.category, math.prompts, math.candidates, math.samples) == ("math", "arithmetic", 2, 4, 2.0)
     assert (math.prompt_tokens, math.tokens, math.truncated, math.truncated_tokens) == (20.0, 300.0, 0.25, 0.5)
-    assert math.variance == pytest.approx((200**2 + 100**2 + 300**2 + 0) / 3)
+    assert math.variance == pytest.approx(2 * 150**2), "prompts of 300 and 900 tokens, 2 samples each"
     assert (logic.tokens, logic.variance, logic.truncated) == (50.0, 2_500.0, 0.0)
     assert (made.model, made.sampling_digest, made.tokens_per_second, made.gpus) == ("t/m", "s1", 250.0, 2)
 

@@ -85,8 +85,8 @@ def test_the_price_by_hand(lake: Lake, recipe: Recipe) -> None:
     line = line_of(lake, recipe)
     # 30 prompts x 4 samples, the problems not there yet: both domains pooled, 40 x 100 and 10 x 300 tokens
     mean = (40 * 100 + 10 * 300) / 50
-    variance = (39 * 400 + 9 * 900 + 40 * (100 - mean) ** 2 + 10 * (300 - mean) ** 2) / 49
-    half = 1.96 * sqrt(variance * (120 + 120**2 / 50))
+    variance = (9 * 400 + 9 * 900 + 10 * (100 - mean) ** 2 + 10 * (300 - mean) ** 2) / 19
+    half = 1.96 * 4 * sqrt(variance * (30 + 30**2 / 20))
     assert (line.prompts, line.samples, line.recorded, line.bound) == (30, 4, 0, False)
     assert line.tokens is not None
     assert line.gpu_hours is not None
@@ -106,7 +106,7 @@ def test_domains_are_counted_where_the_problems_are_there(lake: Lake, recipe: Re
     assert own == asked.height == 30, "this test is of one domain"
     assert line.tokens is not None
     assert line.tokens.mean == pytest.approx(30 * 4 * 100)
-    assert line.tokens.high == pytest.approx(12_000 + 1.96 * sqrt(400 * (120 + 120**2 / 40)))
+    assert line.tokens.high == pytest.approx(12_000 + 1.96 * sqrt(4**2 * 400 * (30 + 30**2 / 10)))
 
 
 def commit_model(lake: Lake, recipe: Recipe) -> Manifest:
