@@ -1,5 +1,6 @@
 """Real vLLM on CPU: seeds by child, exact reloads checked by probes, stale weights caught, nothing left behind."""
 
+import asyncio
 import os
 import pickle
 import signal
@@ -7,19 +8,26 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
+import aiohttp
 import pytest
 import torch
 from transformers import Qwen2ForCausalLM
 
+from r1data.endpoint import tokens_made
 from r1data.errors import ModelError
+from r1data.generate.candidates import candidates
 from r1data.generate.client import CompletionRequest, Decoding, completions
 from r1data.generate.fleet import Fleet
+from r1data.generate.sampling import Prompt
 from r1data.launch import ENVIRONMENT
 from r1data.manifest import FileEntry, Manifest
+from r1data.sampling_params import SamplingParams
 from r1data.storage import Lake
 from r1data.training_params import ArchitectureParams
+from tests.running import desk
 from training.checkpoint import probe
 from training.pretrain import configuration
 from training.tokens import trained_tokenizer
@@ -89,6 +97,27 @@ def test_seeds_reloads_and_probes(fleet: Fleet) -> None:
     with pytest.raises(ModelError, match="stale weights"), fleet.hold(wrong):
         pass
     assert len(fleet.servers) == 1, "one warm server for one architecture"
+
+
+def test_it_tells_its_tokens_and_candidates_keep_their_logprobs(fleet: Fleet, tmp_path: Path) -> None:
+    one = checkpoint(fleet.lake, "one", 1)
+    sampling = SamplingParams(samples=4, temperature=0.8, max_tokens=20, truncated="continue", logprobs=True)
+    prompts = [Prompt(f"p{i}", f"User: {i}+23=?\nAssistant:\n") for i in range(8)]
+    with fleet.hold(one) as backends:
+        url = backends[0].endpoint.url
+        before = asyncio.run(_tokens_made(url))
+        (frame,) = candidates(desk(fleet.lake), lambda: nullcontext(backends), one, prompts, sampling, "t")
+        made = asyncio.run(_tokens_made(url)) - before
+    assert frame.height == 32
+    assert frame["completion_tokens"].sum() == made, "the watchdog sees every token"
+    assert frame["completion_tokens"].max() == 40, "cut at 20, continued once"
+    assert frame["logprobs"].list.len().to_list() == frame["completion_tokens"].to_list()
+    assert frame["logprobs"].list.max().max() <= 0  # type: ignore[operator]
+
+
+async def _tokens_made(url: str) -> float:
+    async with aiohttp.ClientSession() as session:
+        return await tokens_made(session, url, 5)
 
 
 def test_killed_parent_leaves_no_server(fleet: Fleet, tmp_path: Path) -> None:
