@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from r1data.generate.candidates import Desk
@@ -98,5 +99,8 @@ def members(group: int) -> list[int]:
 
 def children_of(pid: int) -> list[int]:
     """Those that it has now."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(c) for t in tasks for c in t.read_text().split()]
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has just ended
+            found += [int(child) for child in task.read_text().split()]
+    return found
