@@ -10,11 +10,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from r1data.errors import LakeError, LeaseHeld
+from r1data.errors import LakeError, LeaseHeld, StorageError
 from r1data.storage import Lake
 
 RENEWED_S = 10.0
@@ -64,14 +64,15 @@ def _acquire(lake: Lake, path: str, me: dict[str, Any], report: Callable[[str], 
 
 def _renew(lake: Lake, path: str, me: dict[str, Any], ended: threading.Event) -> None:
     while not ended.wait(RENEWED_S):
-        lake.write(path, json.dumps({**me, "renewed": time.time()}).encode())
+        with suppress(StorageError):  # the next one may be written before it expires
+            lake.write(path, json.dumps({**me, "renewed": time.time()}).encode())
 
 
 def _owner(lake: Lake, path: str) -> dict[str, Any]:
     """Who holds it; empty if nobody does."""
     try:
         found = json.loads(lake.read(path))
-    except (LakeError, json.JSONDecodeError):
+    except (LakeError, ValueError):  # none, or torn
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -94,8 +95,9 @@ def _host() -> str:
 
 
 def _process_started(pid: int) -> str:
-    """The kernel's start time of a process: a number used again is another process. Empty if it is gone."""
+    """The kernel's start time of a process: a number used again is another process. Empty if it has ended."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
+    return fields[19] if fields[0] != "Z" else ""
