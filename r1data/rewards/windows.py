@@ -2,8 +2,9 @@
 
 Kana make the Han of their sentence Japanese; what stands in brackets follows its own kana, or else its sentence.
 A clause in Latin letters is English where English function words outnumber twice those of other languages. Other
-clauses join to windows of about `WINDOW` words. A window of `LEAST` distinct words that could be another language is
-left to an identifier: it has function words of others, accents, or `PLAIN` words without an English one among them.
+clauses join to windows that end with a sentence after `SENTENCE` words, at the latest after about `WINDOW`. A window
+of `LEAST` distinct words that could be another language is left to an identifier: it has function words of others,
+accents, or `PLAIN` words without an English one among them.
 What is left, the language that most of the text's windows have, else English.
 """
 
@@ -16,7 +17,7 @@ from r1data.rewards.scripts import BREAK, CLOSE, HAN, KANA, LATIN, LETTERS, OPEN
 from r1data.rewards.tokens import ACCENT, Bytes, Integers, Tokens
 
 Codes = np.ndarray[Any, np.dtype[np.int32]]
-WINDOW, LEAST, PLAIN = 60, 4, 10
+WINDOW, SENTENCE, LEAST, PLAIN = 60, 10, 4, 10
 UNSURE, WINDOWS = 63, 64  # codes: a script, Latin of no known language, or WINDOWS + the number of its window
 
 
@@ -84,7 +85,7 @@ def _clauses(
     begin, words, i = -1, 0, first
     while i < last:
         if scripts[i] != LATIN:
-            if scripts[i] >= LETTERS and begin >= 0:
+            if begin >= 0 and (scripts[i] >= LETTERS or (scripts[i] == BREAK and words >= SENTENCE)):
                 many = _close(row, begin, i, found, text, codes, windows, many)
                 begin = -1
             i += 1

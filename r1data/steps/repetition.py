@@ -85,6 +85,19 @@ def _put(slots: tuple[Hashes, Integers, Integers], mask: np.uint64, generation: 
 
 
 @kernel
+def _first(slots: tuple[Hashes, Integers, Integers], mask: np.uint64, grams: Hashes, many: int) -> int:
+    """The first key that was put so often (of n-grams equally frequent, the first to appear counts)."""
+    keys, _, counts = slots
+    for k in range(len(grams)):
+        place = grams[k] & mask
+        while keys[place] != grams[k]:
+            place = (place + np.uint64(1)) & mask
+        if counts[place] == many:
+            return k
+    return 0
+
+
+@kernel
 def _lines(text: Bytes, begin: int, end: int, least: int, slots: Any, generation: int) -> tuple[int, int, int]:
     """(pieces, repeated pieces, their characters) between runs of at least so many line ends."""
     mask, pieces, repeated, characters, i = _mask(end - begin + 1), 0, 0, 0, begin
@@ -161,12 +174,13 @@ def _n_grams(hashes: Hashes, lengths: Integers, number: int, slots: Any, generat
             grams[k] = _mix(grams[k] * ODD + hashes[k + n - 1])
             sizes[k] += lengths[k + n - 1]
             if n < 5:
-                many = _put(slots, mask, generation, grams[k]) + 1
-                if many > most:
-                    most, characters = many, many * (sizes[k] + n - 1)
+                most = max(most, _put(slots, mask, generation, grams[k]) + 1)
             elif k >= jump and _put(slots, mask, generation, grams[k]):
                 characters += sizes[k]
                 jump = k + n
+        if n < 5 and last > 0:
+            k = _first(slots, mask, grams, most)
+            characters = most * (sizes[k] + n - 1)
         out[n + 2] = characters
     return generation
 
