@@ -14,6 +14,8 @@ from r1data.errors import RecipeError
 from r1data.inspect.trace import why
 from r1data.manifest import Manifest, read_rows
 from r1data.recipe import SHIPPED, Recipe, load_recipe
+from r1data.refs import resolve
+from r1data.report.funnel import dropped, funnel
 from r1data.runner import Runner, frame_of
 from r1data.stages import graph
 from r1data.step import Node
@@ -145,8 +147,6 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 
 def rows_of(lake: Lake, name: str) -> pl.DataFrame:
-    from r1data.refs import resolve
-
     return pl.DataFrame(read_rows(lake, resolve(lake, f"clean/{name}")))
 
 
@@ -163,6 +163,14 @@ def test_every_candidate_is_kept_or_has_a_reason(lake: Lake) -> None:
     parents = rows_of(lake, "sft_mix/reasoning")["parent_id"]
     assert sorted(ids) == sorted([*parents, *(i for t in tables for i in t["row_id"])])
     assert rows_of(lake, "sft_mix/duplicates")["value"].str.split(" ").list.first().is_in(parents.to_list()).all()
+
+
+def test_the_funnel_tells_of_all_that_left(lake: Lake) -> None:
+    found = funnel(lake, "clean", "sft_mix")
+    assert found is not None
+    assert {(gate, n) for gate, _, n in found.left} == {("verdict", 9), ("contamination", 9), ("near_duplicate", 9)}
+    assert found.rows_out == rows_of(lake, "sft_mix/reasoning").height
+    assert len(dropped(lake, "clean", "sft_mix")) == 3
 
 
 def test_why_a_candidate_left(lake: Lake) -> None:
