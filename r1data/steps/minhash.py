@@ -26,18 +26,18 @@ def signatures(texts: pl.Series, permutations: int, shingle: int) -> tuple[Halve
     count = len(given.offsets) - 1
     found = np.zeros((count, permutations), np.uint16)
     exact, words = np.zeros((count, 2), np.uint64), np.zeros(count, np.int64)
-    first, second = _permutations(permutations)
-    _sign(given.data, given.offsets, given.longest, fold_table(), first, second, shingle, found, exact, words)
+    odd, masks = _permutations(permutations)
+    _sign(given.data, given.offsets, given.longest, fold_table(), odd, masks, shingle, found, exact, words)
     return found, exact, words
 
 
 def _permutations(count: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Odd multipliers of the two halves of a hash: the same on every machine and in every run."""
+    """Odd multipliers, and what a hash is xor-ed with before: the same on every machine and in every run."""
     state = np.arange(1, 2 * count + 1, dtype=np.uint64) * _BASE
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    odd = ((state ^ (state >> np.uint64(31))) >> _32).astype(np.uint32) | np.uint32(1)
-    return odd[:count].copy(), odd[count:].copy()
+    found = ((state ^ (state >> np.uint64(31))) >> _32).astype(np.uint32)
+    return found[:count] | np.uint32(1), found[count:].copy()
 
 
 def clusters(signature: Halves, rows: int, similarity: float) -> Places:
@@ -61,20 +61,20 @@ def agreement(a: Halves, b: Halves) -> int:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _least(h: np.uint64, first: NDArray[np.uint32], second: NDArray[np.uint32], least: NDArray[np.uint32]) -> None:
-    low, high = np.uint32(h), np.uint32(h >> _32)
+def _least(h: np.uint64, odd: NDArray[np.uint32], masks: NDArray[np.uint32], least: NDArray[np.uint32]) -> None:
+    low = np.uint32(h)
     for p in range(least.shape[0]):
-        value = np.uint32(low * first[p] + high * second[p])
+        value = np.uint32((low ^ masks[p]) * odd[p])
         least[p] = min(least[p], value)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _sign(
-    data: Bytes, places: Places, longest: int, fold: Fold, first: NDArray[np.uint32], second: NDArray[np.uint32],
+    data: Bytes, places: Places, longest: int, fold: Fold, odd: NDArray[np.uint32], masks: NDArray[np.uint32],
     shingle: int, found: Halves, exact: Numbers, words: Places,
 ) -> None:  # fmt: skip
     hashes, starts, ends = np.zeros(longest, np.uint64), np.zeros(longest, np.int64), np.zeros(longest, np.int64)
-    least, before = np.zeros(first.shape[0], np.uint32), _ONE
+    least, before = np.zeros(odd.shape[0], np.uint32), _ONE
     for _ in range(shingle - 1):
         before = before * _BASE
     for text in range(places.shape[0] - 1):
@@ -86,8 +86,8 @@ def _sign(
                 rolling = rolling - hashes[k - size] * power
             rolling = rolling * _BASE + hashes[k]
             if k >= size - 1:
-                _least(mixed(rolling), first, second, least)
-        for p in range(first.shape[0]):
+                _least(mixed(rolling), odd, masks, least)
+        for p in range(odd.shape[0]):
             found[text, p] = np.uint16(least[p] >> np.uint32(8))
         words[text] = n
         _characters(data, places[text], places[text + 1], exact[text])
