@@ -15,6 +15,7 @@ Halves = NDArray[np.uint16]
 _BASE, _ZERO, _ONE = np.uint64(0x9E3779B97F4A7C15), np.uint64(0), np.uint64(1)
 _FNV, _OFFSET, _32 = np.uint64(1099511628211), np.uint64(14695981039346656037), np.uint64(32)
 _HIGH = np.uint32(0xFFFFFFFF)
+_MOST = 500
 
 
 def signatures(texts: pl.Series, permutations: int, shingle: int) -> tuple[Halves, Numbers, Places]:
@@ -129,7 +130,10 @@ def _root(root: Places, i: int) -> int:
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _join(keys: Numbers, order: Places, signature: Halves, least: int, root: Places) -> None:
-    """Join what has the same key and agrees: each with all that came before it and joined nobody in this band."""
+    """Join what has the same key and agrees: each with those that came before it and joined nobody in this band.
+
+    Of these it is compared with the last `_MOST`: texts of one mould may share a band by the hundred thousand.
+    """
     leaders = np.zeros(order.shape[0], np.int64)
     count, key = 0, _ZERO
     for k in range(order.shape[0]):
@@ -137,7 +141,7 @@ def _join(keys: Numbers, order: Places, signature: Halves, least: int, root: Pla
         if k == 0 or keys[i] != key:
             count, key = 0, keys[i]
         joined = False
-        for j in leaders[:count]:
+        for j in leaders[max(0, count - _MOST) : count]:
             a, b = _root(root, i), _root(root, j)
             if a == b:
                 joined = True

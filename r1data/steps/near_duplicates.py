@@ -45,23 +45,29 @@ def duplicates(*, params: DedupParams, signatures: pl.DataFrame) -> pl.DataFrame
     """DROPS: all but the best of each cluster; value is the id of the best and the estimated similarity to it."""
     from r1data.steps.minhash import agreement, clusters
 
-    long = signatures.filter(pl.col("words") >= params.least_words)
-    ranked = long.with_columns(pl.col("share").fill_null(1.0)).sort(
-        "share", "completion_tokens", "candidate_id", descending=[True, False, False]
+    ranked = (
+        signatures.select("candidate_id", "problem_id", "exact", "words", "share", "completion_tokens")
+        .with_row_index("row")
+        .filter(pl.col("words") >= params.least_words)
+        .with_columns(pl.col("share").fill_null(1.0))
+        .sort("share", "completion_tokens", "candidate_id", descending=[True, False, False])
     )
     unique = ranked.unique("exact", keep="first", maintain_order=True)
     permutations = params.bands * params.rows
-    found = unique["minhashes"].explode().to_numpy().reshape(unique.height, permutations)
+    hashes = signatures["minhashes"].explode().to_numpy().reshape(-1, permutations)
+    found = hashes[unique["row"].to_numpy()]
     best = clusters(found, params.rows, params.similarity)
     at = dict(zip(unique["exact"], range(unique.height), strict=True))
-    about = unique.select("candidate_id", "exact", "evidence").rows()
+    about = unique.select("candidate_id", "exact", "row").rows()
     gone = []
     for row_id, problem_id, exact in ranked.select("candidate_id", "problem_id", "exact").iter_rows():
-        kept_id, kept_exact, evidence = about[best[at[exact]]]
+        mine = at[exact]
+        kept_id, kept_exact, row = about[best[mine]]
         if row_id != kept_id:
-            similarity = agreement(found[at[exact]], found[best[at[exact]]]) / permutations
+            similarity = agreement(found[mine], found[best[mine]]) / permutations
             reason = "exact" if exact == kept_exact else "minhash"
-            gone.append((row_id, problem_id, "near_duplicate", reason, f"{kept_id} {similarity:.3f}", evidence))
+            value = f"{kept_id} {similarity:.3f}"
+            gone.append((row_id, problem_id, "near_duplicate", reason, value, signatures["evidence"][row]))
     return pl.DataFrame(gone, schema={f.name: pl.String for f in TABLES["drops"].schema}, orient="row")
 
 

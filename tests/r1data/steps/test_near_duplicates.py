@@ -158,3 +158,11 @@ def test_the_estimate_is_that_of_the_sets() -> None:
 def _jaccard(a: str, b: str) -> float:
     one, other = ({tuple(w[i : i + 3]) for i in range(len(w) - 2)} for w in (a.split(), b.split()))
     return len(one & other) / len(one | other)
+
+
+def test_texts_of_one_mould_do_not_hide_copies() -> None:
+    rng = np.random.default_rng(1)
+    half = rng.integers(0, 1 << 16, (2_000, 112)).astype(np.uint16)
+    half[:, :7] = 3
+    found = clusters(np.concatenate([half, half]), rows=7, similarity=0.8)
+    assert found.tolist() == [*range(2_000)] * 2
