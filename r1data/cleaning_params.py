@@ -1,6 +1,6 @@
 """Parameters of decontamination and of the search for near-duplicates; a recipe without their sections does neither."""
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from r1data.params import Params
 
@@ -23,3 +23,11 @@ class DedupParams(Params):
     bands: int = Field(default=16, ge=1)
     rows: int = Field(default=7, ge=1, description="permutations in a band")
     least_words: int = Field(default=20, ge=1, description="shorter texts share the form of an answer; they stay")
+
+    @model_validator(mode="after")
+    def _meet(self) -> "DedupParams":
+        meet = 1 - (1 - self.similarity**self.rows) ** self.bands
+        if meet < 0.9:
+            bands = f"{self.bands} bands of {self.rows} rows"
+            raise ValueError(f"{bands} let {meet:.0%} of the pairs at {self.similarity} meet: more bands or fewer rows")
+        return self

@@ -91,11 +91,20 @@ def _texts(row: dict[str, Any]) -> Iterator[tuple[str, bool]]:
     """(text, whether it is the question) of a held-out problem: its question and reference solutions."""
     yield row["question"] or "", True
     yield json.loads(row["metadata"] or "{}").get("solution", ""), False
-    if row["kind"] == "code" and row["answer"]:
-        tests = json.loads(row["answer"])
-        yield from ((program, False) for program in (tests.get("solution"), *tests.get("right", ())) if program)
+    if row["kind"] == "code":
+        yield from ((program, False) for program in _programs(row["answer"] or ""))
     elif row["kind"] not in ("choice", "logic"):
         yield row["answer"] or "", False
+
+
+def _programs(answer: str) -> list[str]:
+    """The programs known to be right of a test set; none where it cannot be read, which its verdicts tell."""
+    try:
+        tests = json.loads(answer)
+    except ValueError:
+        return []
+    found = [tests.get("solution"), *(tests.get("right") or ())] if isinstance(tests, dict) else []
+    return [program for program in found if isinstance(program, str)]
 
 
 def _drops(params: DecontaminationParams, rows: pl.DataFrame, found: Benchmark) -> pl.DataFrame:

@@ -80,6 +80,11 @@ def test_a_key_that_is_no_key_is_told(tmp_path: Path) -> None:
         recipe_with(tmp_path, "\n[sft_mix.dedup]\nsimilarty = 0.8\n")
 
 
+def test_bands_that_miss_what_is_asked_for_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="16 bands of 7 rows let 12% of the pairs"):
+        recipe_with(tmp_path, "\n[sft_mix.dedup]\nsimilarity = 0.5\n")
+
+
 class Services:
     """A model that answers every problem four times: well, nearly the same, with a benchmark's text, and wrongly."""
 

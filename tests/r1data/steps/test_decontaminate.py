@@ -30,6 +30,7 @@ HELD_OUT = [
     problem_row("b-tiny", "2+2=?", "eval"),
     problem_row("b-empty", "", "eval"),
     problem_row("b-mark", "?", "eval"),
+    problem_row("b-unreadable", prose(8), "eval", kind="code", answer="{"),
 ]
 
 
