@@ -1,6 +1,7 @@
 """Cold start: sample zero, keep what is correct, readable, in one language; refine it, add a summary (B.3.2)."""
 
 from r1data.recipe import WHERE_SERVED, Recipe
+from r1data.stages.cleaning import cleaned
 from r1data.stages.gates import difficulty, gated
 from r1data.stages.sampling import GenerateParams, NoParams, audited, examined, kinds_of, sampled
 from r1data.step import Node
@@ -12,7 +13,7 @@ KEPT = {"candidates": "cold_start/candidates", "drops": "cold_start/drops", "pro
 
 
 def nodes(recipe: Recipe) -> list[Node]:
-    """candidates, verdicts, measures, drops, difficulty, the refinement, and the examples themselves."""
+    """candidates, verdicts, measures, drops, difficulty, cleaning, the refinement, and the examples themselves."""
     part = recipe.cold_start
     params = GenerateParams(
         split="train",
@@ -23,28 +24,31 @@ def nodes(recipe: Recipe) -> list[Node]:
         gate=part.gate if part.sampling.stop_at else None,
         seed=recipe.seed,
     )
+    cleaning, gone = cleaned(recipe, "cold_start", STAGE, part.dedup)
+    kept = {**KEPT, **gone}
     return [
         *sampled(recipe, "cold_start", STAGE, "zero", params),
         audited(recipe, "cold_start", STAGE),
         gated("cold_start", STAGE, part.gate, part.sampling),
         difficulty("cold_start", STAGE, part.gate, part.sampling),
-        *(_by_teacher(recipe) if part.teacher else [_by_rule()]),
+        *cleaning,
+        *(_by_teacher(recipe, kept) if part.teacher else [_by_rule(kept)]),
     ]
 
 
-def _by_rule() -> Node:
-    return Node("cold_start", STAGE, COLD_START, NoParams(), KEPT, frozenset({"problems"}))
+def _by_rule(kept: dict[str, str]) -> Node:
+    return Node("cold_start", STAGE, COLD_START, NoParams(), kept, frozenset({"problems", "duplicates"} & set(kept)))
 
 
-def _by_teacher(recipe: Recipe) -> list[Node]:
+def _by_teacher(recipe: Recipe, kept: dict[str, str]) -> list[Node]:
     """The teacher's answers, which pass the same verifier and gates, and the examples made of them."""
     part = recipe.cold_start
     assert part.teacher is not None, "asked for only with a teacher"
     params = RefineParams(**part.teacher.model_dump(exclude=WHERE_SERVED))
     refined = {"refined": "cold_start/refined/candidates", "refined_drops": "cold_start/refined/drops"}
     return [
-        Node("cold_start/refined/candidates", STAGE, REFINE, params, KEPT),
+        Node("cold_start/refined/candidates", STAGE, REFINE, params, kept),
         *examined(recipe, "cold_start/refined", STAGE),
         gated("cold_start/refined", STAGE, part.gate),
-        Node("cold_start", STAGE, REFINED, params, {**KEPT, **refined}),
+        Node("cold_start", STAGE, REFINED, params, {**kept, **refined}),
     ]

@@ -1,6 +1,7 @@
 """The second SFT set: rejection sampling from dev2, non-reasoning data, and their mixture (paper B.3.3)."""
 
 from r1data.recipe import Recipe
+from r1data.stages.cleaning import cleaned
 from r1data.stages.gates import difficulty, gated
 from r1data.stages.sampling import GenerateParams, NoParams, audited, kinds_of, sampled
 from r1data.step import Node
@@ -8,7 +9,7 @@ from r1data.steps.examples import GENERAL, MIX, REASONING, GeneralParams
 
 
 def nodes(recipe: Recipe) -> list[Node]:
-    """candidates, verdicts, measures, drops, difficulty, the reasoning and the general examples, and the mixture."""
+    """candidates, verdicts, measures, drops, difficulty, cleaning, reasoning and general examples, and the mixture."""
     part = recipe.sft_mix
     params = GenerateParams(
         split="train",
@@ -26,12 +27,15 @@ def nodes(recipe: Recipe) -> list[Node]:
         seed=part.seed,
     )
     kept = {"candidates": "sft_mix/candidates", "drops": "sft_mix/drops", "problems": "problems"}
+    cleaning, gone = cleaned(recipe, "sft_mix", "sft_mix", part.dedup)
+    whole = frozenset({"problems", "duplicates"} & {*kept, *gone})
     return [
         *sampled(recipe, "sft_mix", "sft_mix", "dev2", params),
         audited(recipe, "sft_mix", "sft_mix"),
         gated("sft_mix", "sft_mix", part.gate, part.sampling),
         difficulty("sft_mix", "sft_mix", part.gate, part.sampling),
-        Node("sft_mix/reasoning", "sft_mix", REASONING, NoParams(), kept, frozenset({"problems"})),
+        *cleaning,
+        Node("sft_mix/reasoning", "sft_mix", REASONING, NoParams(), {**kept, **gone}, whole),
         Node("sft_mix/general", "sft_mix", GENERAL, general, {"problems": "problems"}),
         Node("sft_mix", "sft_mix", MIX, NoParams(), {"reasoning": "sft_mix/reasoning", "general": "sft_mix/general"}),
     ]

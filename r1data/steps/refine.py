@@ -28,13 +28,18 @@ def refinement(question: str, completion: str, params: RefineParams) -> str:
 
 
 def refinements(
-    *, params: RefineParams, candidates: pl.DataFrame, drops: pl.DataFrame, problems: pl.DataFrame
+    *,
+    params: RefineParams,
+    candidates: pl.DataFrame,
+    drops: pl.DataFrame,
+    problems: pl.DataFrame,
+    **others: pl.DataFrame,
 ) -> list[tuple[str, str, dict[str, str]]]:
     """(problem_id, teacher's prompt, candidate) of every candidate that passed the gates, by candidate_id."""
     questions = dict(problems.select("problem_id", "question").iter_rows())
     return [
         (row["problem_id"], refinement(questions[row["problem_id"]], row["completion"], params), row)
-        for row in kept(candidates, drops, problems)
+        for row in kept(candidates, drops, problems, **others)
     ]
 
 
@@ -46,11 +51,12 @@ def refined_examples(
     problems: pl.DataFrame,
     refined: pl.DataFrame,
     refined_drops: pl.DataFrame,
+    **others: pl.DataFrame,
 ) -> pl.DataFrame:
     """SFT_EXAMPLES: the refinements that passed the gates, asked with the prompt of the candidate they came from."""
     passed = refined.join(refined_drops, left_on="candidate_id", right_on="row_id", how="anti")
     answers = dict(passed.select("prompt", "completion").iter_rows())
-    asked = refinements(params=params, candidates=candidates, drops=drops, problems=problems)
+    asked = refinements(params=params, candidates=candidates, drops=drops, problems=problems, **others)
     source = f"zero, refined by {params.model}"
     return examples_frame([example(row, answers[prompt], source) for _, prompt, row in asked if prompt in answers])
 
