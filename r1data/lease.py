@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from r1data.errors import LakeError, LeaseHeld, StorageError
+from r1data.errors import LakeError, LeaseHeld, RunStopped, StorageError
 from r1data.storage import Lake
 
 RENEWED_S = 10.0
@@ -24,10 +24,20 @@ SETTLED_S = 0.05
 
 
 @contextmanager
-def lease(lake: Lake, name: str, report: Callable[[str], None], *, wait: bool = True) -> Iterator[None]:
-    """Hold `leases/NAME.json`; another's is waited for, or `LeaseHeld` where `wait` is false."""
+def lease(
+    lake: Lake,
+    name: str,
+    report: Callable[[str], None],
+    *,
+    wait: bool = True,
+    stopped: threading.Event | None = None,
+) -> Iterator[None]:
+    """Hold `leases/NAME.json`; another's is waited for, or `LeaseHeld` where `wait` is false.
+
+    Raises `RunStopped` if `stopped` is set while it waits.
+    """
     path, me = f"leases/{name}.json", _me()
-    _acquire(lake, path, me, report, wait)
+    _acquire(lake, path, me, report, wait, stopped or threading.Event())
     ended = threading.Event()
     renewing = threading.Thread(target=_renew, args=(lake, path, me, ended), daemon=True)
     renewing.start()
@@ -40,7 +50,9 @@ def lease(lake: Lake, name: str, report: Callable[[str], None], *, wait: bool = 
             lake.delete(path)
 
 
-def _acquire(lake: Lake, path: str, me: dict[str, Any], report: Callable[[str], None], wait: bool) -> None:
+def _acquire(
+    lake: Lake, path: str, me: dict[str, Any], report: Callable[[str], None], wait: bool, stopped: threading.Event
+) -> None:
     seen, since, told = None, time.monotonic(), False
     while True:
         held = _owner(lake, path)
@@ -59,12 +71,15 @@ def _acquire(lake: Lake, path: str, me: dict[str, Any], report: Callable[[str], 
         if not told:
             report(f"waits for {who}, which works on the same; a lease not renewed for {EXPIRES_S:.0f} s ends")
             told = True
-        time.sleep(LOOK_S)
+        if stopped.wait(LOOK_S):
+            raise RunStopped(f"{lake.uri(path)}: the run was stopped while it waited for {who}", "run again")
 
 
 def _renew(lake: Lake, path: str, me: dict[str, Any], ended: threading.Event) -> None:
     while not ended.wait(RENEWED_S):
         with suppress(StorageError):  # the next one may be written before it expires
+            if _owner(lake, path).get("owner") not in (None, me["owner"]):
+                return  # this process was asleep for too long
             lake.write(path, json.dumps({**me, "renewed": time.time()}).encode())
 
 
@@ -83,9 +98,7 @@ def _me() -> dict[str, Any]:
 
 
 def _dead(held: dict[str, Any]) -> bool:
-    """Whether it was not renewed in time, or its process was on this machine and is gone."""
-    if time.time() - float(held.get("renewed", 0)) > EXPIRES_S:
-        return True
+    """Whether its process was on this machine and is gone; clocks of others are not trusted."""
     return held.get("host") == _host() and held.get("process_started") != _process_started(int(held.get("pid", 0)))
 
 

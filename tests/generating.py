@@ -17,7 +17,7 @@ import polars as pl
 
 from r1data.digest import digest_bytes
 from r1data.endpoint import Endpoint, ask
-from r1data.generate import pool, router, sampler
+from r1data.generate import pool, recorder, router, sampler
 from r1data.generate.candidates import Desk, candidates
 from r1data.generate.fleet import Fleet
 from r1data.generate.pool import Pool
@@ -72,8 +72,13 @@ def main() -> None:
         write("answered", payload)
         return found
 
-    often = patch.multiple(sampler, PART_ROWS=PART_ROWS, PART_SECONDS=PART_SECONDS, TICK_S=TICK_S)
-    with often, patch.object(pool, "MANY_PARTS", MANY_PARTS), patch.object(router, "ask", logged):
+    often = patch.multiple(recorder, PART_ROWS=PART_ROWS, PART_SECONDS=PART_SECONDS)
+    with (
+        often,
+        patch.object(sampler, "TICK_S", TICK_S),
+        patch.object(pool, "MANY_PARTS", MANY_PARTS),
+        patch.object(router, "ask", logged),
+    ):
         sample(Lake.open(lake), Path(scratch), "fake" if engine == "fake" else "vllm", Path(out), arguments)
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from r1data import lease as module
 from r1data.endpoint import Endpoint
-from r1data.errors import LeaseHeld, StorageError
+from r1data.errors import LeaseHeld, RunStopped, StorageError
 from r1data.generate.candidates import candidates
 from r1data.generate.pool import Pool
 from r1data.generate.router import Backend
@@ -117,16 +117,20 @@ def test_one_of_a_killed_process_of_this_machine_is_taken_at_once(lake: Lake, re
         assert taken_at_once(lake)
 
 
-def test_an_expired_one_is_taken(place: Lake) -> None:
-    held_elsewhere(place, time.time() - 2 * EXPIRES_S)
-    assert taken_at_once(place)
-
-
-def test_one_that_a_clock_ahead_of_ours_wrote_expires_too(place: Lake) -> None:
-    held_elsewhere(place, time.time() + 3600)
+@pytest.mark.parametrize("ahead", [-3600, 0, 3600], ids=["clock behind", "clock right", "clock ahead"])
+def test_one_that_is_not_renewed_is_taken_whatever_its_clock_says(place: Lake, ahead: float) -> None:
+    held_elsewhere(place, time.time() + ahead)
     started = time.monotonic()
     with lease(place, NAME, print):
         assert time.monotonic() - started > EXPIRES_S
+
+
+def test_a_wait_ends_when_the_run_is_stopped(place: Lake) -> None:
+    held_elsewhere(place, time.time())
+    stopped = threading.Event()
+    stopped.set()
+    with pytest.raises(RunStopped, match="waited for process 7"), lease(place, NAME, print, stopped=stopped):
+        pass
 
 
 def test_one_that_another_machine_renews_is_respected(place: Lake) -> None:
