@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parent.parent
 ARGUMENTS = {"fake": ("--token-ms", "10", "--max-num-seqs", "96"), "vllm": ("--max-num-seqs", "16")}
 # a part is written while two cores are busy with the engine
-SLACK_S = {"fake": 1.0, "vllm": 3.0}
+SLACK_S = {"fake": 2.0, "vllm": 10.0}
 MOMENTS = random.Random(hash("moments"))
 # a server that has nothing to do any more is not started again
 VICTIMS = {"client": 1.0, "server": 0.85, "both": 0.85}
