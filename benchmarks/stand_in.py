@@ -18,13 +18,18 @@ SPECIAL = ["<pad>", "<eos>", "<think>", "</think>", "<answer>", "</answer>", "<u
 def start(folder: Path, *arguments: str) -> Server:
     """The server, with its own command-line options."""
     folder.mkdir(parents=True, exist_ok=True)
+    character_tokenizer().save(str(folder / "tokenizer.json"))
+    return start_server(folder, "fake", sys.executable, folder / "log", EngineParams(arguments=arguments))
+
+
+def character_tokenizer() -> Tokenizer:
+    """ASCII, one character a token, R1's tags special tokens."""
     vocabulary = {t: i for i, t in enumerate([*SPECIAL, *(chr(i) for i in range(32, 127))])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens([AddedToken(s, special=True, normalized=False) for s in SPECIAL])
-    tokenizer.save(str(folder / "tokenizer.json"))
-    return start_server(folder, "fake", sys.executable, folder / "log", EngineParams(arguments=arguments))
+    return tokenizer
 
 
 def backends(server: Server) -> list[Backend]:

@@ -198,6 +198,11 @@ class EngineParams(Params):
     down_s: float = Field(default=300, gt=0, description="how long all servers of others may be away")
     stalled_s: float = Field(default=600, gt=0, description="a server without a token for so long is replaced")
 
+    @property
+    def count(self) -> int:
+        """Servers of one model, ours or others'."""
+        return len(self.urls) or self.servers
+
 
 class ClusterParams(Params):
     """Where things run; outside every cache key, since it changes no result beyond rounding."""

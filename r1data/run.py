@@ -103,8 +103,7 @@ class LocalServices:
     def _pilot(self, node: Node, problems: pl.DataFrame, prompts: list[Prompt]) -> PilotRecorder:
         """What a sampling teaches about its price; `seen` is the watcher to sample with."""
         asked = problems.filter(pl.col("problem_id").is_in([p.problem_id for p in prompts]))
-        engine = self.recipe.cluster.engine
-        gpus = self.recipe.cluster.budget.gpus * max(engine.servers, len(engine.urls))
+        gpus = self.recipe.cluster.budget.gpus * self.recipe.cluster.engine.count
         return PilotRecorder(self.lake, self.recipe.name, node.name, asked, gpus, self.desk.watch)
 
     def train(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> None:
@@ -192,7 +191,7 @@ class Session:
             self.report,
             self.watch or PlainLines(self.report, spending).watch,
             spending,
-            in_flight=engine.in_flight * max(engine.servers, len(engine.urls)),
+            in_flight=engine.in_flight * engine.count,
             down_s=engine.down_s,
             stalled_s=engine.stalled_s,
             wait_for_lease=waits,

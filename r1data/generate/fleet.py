@@ -98,8 +98,9 @@ class Fleet:
             try:
                 yield [Backend(w.endpoint, partial(self._revived, w, model, folder)) for w in warm]
             finally:
-                for w in warm:
-                    w.holds = "" if driven else w.holds
+                if driven:
+                    for w in warm:
+                        w.holds = ""
 
     def _loaded(self, model: Manifest, folder: Path, architecture: str) -> list[_Warm]:
         found = self.servers.get(architecture) or self._found(model, folder, architecture)

@@ -125,20 +125,20 @@ class Router:
             raise self._gone
         return min((b for b in self.backends if b.up), key=lambda b: len(b.asked))
 
-    def _take_out(self, backend: Backend, fault: str) -> None:
+    def _take_out(self, backend: Backend, fault: str, *, stalled: bool = False) -> None:
         """Send it nothing more, give its requests back, and wait for its return."""
         if not backend.up:
             return
         backend.fault = fault
-        backend.returning = asyncio.create_task(self._return(backend))
+        backend.returning = asyncio.create_task(self._return(backend, stalled))
         for task in list(backend.asked):
             task.cancel()
 
-    async def _return(self, backend: Backend) -> None:
+    async def _return(self, backend: Backend, stalled: bool) -> None:
         try:
-            if backend.fault.endswith("(stalled)") and backend.answers == backend.answers_at_stall:
+            if stalled and backend.answers == backend.answers_at_stall:
                 raise EndpointError(f"{backend.endpoint.url}: {backend.fault}, twice without an answer", REMEDY)
-            if backend.fault.endswith("(stalled)"):
+            if stalled:
                 backend.answers_at_stall = backend.answers
             with boundary(EndpointError, f"{backend.endpoint.url}: cannot be brought back", REMEDY):
                 if backend.revive:
@@ -187,7 +187,7 @@ class Router:
             if signs != seen or signs < 0:
                 seen, since = signs, time.monotonic()
             elif time.monotonic() - since > self.stalled_s:
-                self._take_out(backend, f"no token for {self.stalled_s:g} s (stalled)")
+                self._take_out(backend, f"no token for {self.stalled_s:g} s (stalled)", stalled=True)
                 seen = -1.0
 
 

@@ -118,12 +118,12 @@ class Sampler:
 
     def load(self) -> None:
         """Take in what is recorded, judged again where verdicts decide how much is asked."""
+        judge = self.judge if self.sampling.stop_at is not None else None
         for table in self.pool.tables(["prompt", "sample_index", "completion", "finish_reason", "completion_tokens"]):
             frame = pl.DataFrame(table).filter(pl.col("sample_index") < self.sampling.cap)
             rows = [(t, r) for r in frame.iter_rows() if (t := self.turns.get(r[0])) and r[1] not in t.found]
             shown = [Answered(t.prompt.problem_id, *r[2:]) for t, r in rows]
-            adaptive = self.judge is not None and self.sampling.stop_at is not None
-            outcomes = self.judge(shown) if adaptive and self.judge else [_UNJUDGED] * len(rows)
+            outcomes = judge(shown) if judge else [_UNJUDGED] * len(rows)
             for (turn, row), outcome in zip(rows, outcomes, strict=True):
                 turn.found[row[1]] = outcome
         for turn in self.turns.values():

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
+from benchmarks.stand_in import character_tokenizer
 from r1data.generate.server import Server, start_server
 from r1data.manifest import Manifest
 from r1data.storage import Lake
@@ -15,13 +15,7 @@ from r1data.storage import Lake
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What looks like a model folder; the tokenizer is real."""
     folder = tmp_path_factory.mktemp("model")
-    special = ["<pad>", "<eos>", "<think>", "</think>", "<answer>", "</answer>", "<unk>"]
-    vocabulary = {t: i for i, t in enumerate([*special, *(chr(i) for i in range(32, 127))])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    tokenizer.decoder = decoders.Fuse()
-    tokenizer.add_special_tokens([AddedToken(s, special=True, normalized=False) for s in special])
-    tokenizer.save(str(folder / "tokenizer.json"))
+    character_tokenizer().save(str(folder / "tokenizer.json"))
     (folder / "config.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(b"")
     return folder
