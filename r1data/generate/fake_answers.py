@@ -4,7 +4,8 @@ Sums in R1's pattern: right six times in ten, formatted eight in ten, in the oth
 Asked for a function that returns x + N it writes one, right six times in ten.
 As a chat model it is a teacher that gives back the thought it was shown, with the last number in it as the answer; and
 a judge: of an answer, whether the reference stands in it; of a pair, the shorter one. To "mumble" it replies no JSON.
-Asked for test inputs it writes a program that prints pairs of numbers.
+Asked for test inputs it writes a program that prints pairs of numbers; for the thinking behind a response, it repeats
+how the request begins.
 """
 
 import json
@@ -17,6 +18,7 @@ _SUM = re.compile(r"(\d+)\s*([-+加减])\s*(\d+)")
 _FUNCTION = re.compile(r"function (\w+)\(x\) that returns x \+ (\d+)")
 _SHOWN = re.compile(r"## Thought process\n(.*?)\n\n## Task", re.DOTALL)
 _REFERENCE = re.compile(r"## Reference answer\n(.*?)\n\n## Answer to be evaluated\n(.*?)\n\n## Labels", re.DOTALL)
+_ANSWERED = re.compile(r"## Request\n(.*?)\n\n## Response\n.*?\n\n## Task\nWrite the thinking", re.DOTALL)
 _PAIR = re.compile(r"## Response A\n(.*?)\n\n## Response B\n(.*?)\n\nNothing in", re.DOTALL)
 
 
@@ -55,6 +57,8 @@ def refined(prompt: str) -> str:
 
 def replied(prompt: str) -> str:
     """The chat answer: the judge's where a judgement is asked for, else the teacher's."""
+    if asked := _ANSWERED.search(prompt):
+        return "No." if "mumble" in prompt else f"<think>They ask: {asked[1][:40]}</think>"
     answered, pair = _REFERENCE.search(prompt), _PAIR.search(prompt)
     if answered:
         verdict = "correct" if answered[1].strip() in answered[2] else "incorrect"

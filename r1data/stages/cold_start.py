@@ -1,6 +1,7 @@
 """Cold start: sample zero, keep what is correct, readable, in one language; refine it, add a summary (B.3.2)."""
 
-from r1data.recipe import WHERE_SERVED, Recipe
+from r1data.data_params import WHERE_SERVED
+from r1data.recipe import Recipe
 from r1data.stages.gates import difficulty, gated
 from r1data.stages.sampling import GenerateParams, NoParams, audited, examined, kinds_of, sampled
 from r1data.step import Node
