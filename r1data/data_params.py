@@ -33,6 +33,10 @@ class TeacherParams(ServedParams):
     """
 
     template: str = Field(default="refine", description="the prompt, with {question} and {thought}")
+    translate: str = Field(default="translate", description="the prompt for a thought that mixes languages")
+    mixed: Literal["translate", "drop"] = Field(
+        default="translate", description="drop: thoughts that mix languages leave by the gates before the teacher"
+    )
     max_tokens: int = 4096
 
 
@@ -90,3 +94,44 @@ class MixtureParams(Params):
         if counted and self.tokenizer is None:
             raise ValueError("tokens are counted by a tokenizer: name its tokenizer.json, or state characters")
         return self
+
+
+class ZeroExamplesParams(Params):
+    """What the cold-start set takes of R1-Zero's own answers; they are asked with the recipe's zero_template."""
+
+    quota: int | None = Field(default=None, ge=1, description="most examples of this source")
+
+
+class AskedParams(ServedParams):
+    """An endpoint that solves problems itself, as a source of cold-start examples (its key: R1_TEACHER_KEY).
+
+    Its answers pass the same verifier and gates as R1-Zero's.
+    """
+
+    template: str = Field(description="the prompt, with {question}; r1_few_shot or r1_reflective unless given")
+    problems: int = Field(ge=1, description="how many are asked")
+    categories: tuple[str, ...] = Field(default=(), description="of the problems that are asked; none: all")
+    samples: int = Field(default=1, ge=1, description="answers to each")
+    max_tokens: int = 4096
+    quota: int | None = Field(default=None, ge=1, description="most examples of this source")
+
+
+class FeedbackParams(Params):
+    """Good answers of an earlier run as cold-start examples: verified and gated again, training problems only."""
+
+    ref: str = Field(description="what was sampled there, such as other-recipe/sft_mix or other-recipe/eval/r1")
+    quota: int | None = Field(default=None, ge=1, description="most examples of this source")
+
+
+class HumanParams(Params):
+    """Cold-start examples that a person wrote or went through, from a JSONL or Parquet file."""
+
+    url: str
+    columns: dict[str, str] = Field(
+        default={}, description="our column = theirs: question, reasoning, answer, reviewer; summary, language"
+    )
+    category: str = Field(default="human", description="of questions that are none of the recipe's problems")
+    language: str = "en"
+    licence: str = Field(description="of the file's texts")
+    quota: int | None = Field(default=None, ge=1, description="most examples of this source")
+    pin: str = Field(default="", description="what the file was when the run began; filled in by the run")

@@ -5,7 +5,7 @@ again and an unchanged one is not. A missing file has no pin; the step that need
 import fsspec
 
 from r1data.digest import digest_json
-from r1data.recipe import MixParams, ModelSource, Recipe
+from r1data.recipe import ColdStartParams, MixParams, ModelSource, Recipe
 
 
 def pinned(recipe: Recipe) -> Recipe:
@@ -13,9 +13,14 @@ def pinned(recipe: Recipe) -> Recipe:
     sources = tuple(s.model_copy(update={"pin": pin(s.url)}) if s.url else s for s in recipe.sources)
     imports = tuple(s.model_copy(update={"pin": pin(s.url)}) for s in recipe.non_reasoning)
     models = {"base": _model(recipe.base), "student": _model(recipe.student)}
-    return recipe.model_copy(
-        update={"sources": sources, "non_reasoning": imports, "sft_mix": _mix(recipe.sft_mix), **models}
-    )
+    parts = {"cold_start": _cold_start(recipe.cold_start), "sft_mix": _mix(recipe.sft_mix)}
+    return recipe.model_copy(update={"sources": sources, "non_reasoning": imports, **parts, **models})
+
+
+def _cold_start(part: ColdStartParams) -> ColdStartParams:
+    if part.human is None:
+        return part
+    return part.model_copy(update={"human": part.human.model_copy(update={"pin": pin(part.human.url)})})
 
 
 def _mix(part: MixParams) -> MixParams:

@@ -11,7 +11,18 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from r1data.data_params import MixtureParams, NonReasoningParams, PartParams, ServedParams, TeacherParams, ThoughtParams
+from r1data.data_params import (
+    AskedParams,
+    FeedbackParams,
+    HumanParams,
+    MixtureParams,
+    NonReasoningParams,
+    PartParams,
+    ServedParams,
+    TeacherParams,
+    ThoughtParams,
+    ZeroExamplesParams,
+)
 from r1data.errors import RecipeError
 from r1data.params import Params
 from r1data.sampling_params import SamplingParams
@@ -94,12 +105,17 @@ class TestWriterParams(ServedParams):
 
 
 class ColdStartParams(Params):
-    """Sample R1-Zero, keep correct and readable, refine, review (paper B.3.2)."""
+    """Sample R1-Zero, keep correct and readable, refine, review (paper B.3.2); other sources beside it (v1 2.3.1)."""
 
     problems: int
     sampling: SamplingParams
     gate: GateParams = GateParams(language_consistency=None, single_language=True)
     teacher: TeacherParams | None = None
+    zero: ZeroExamplesParams = ZeroExamplesParams()
+    few_shot: AskedParams | None = None
+    reflective: AskedParams | None = None
+    feedback: FeedbackParams | None = None
+    human: HumanParams | None = None
     review: Literal["accept", "wait"] = "accept"
 
 
@@ -275,8 +291,8 @@ def _with_templates(data: dict[str, object], path: Path) -> dict[str, object]:
         if isinstance(part, dict):
             name = part.get("template", data.get(default, Recipe.model_fields[default].default))
             out[section] = {**part, "template": template_text(str(name), path.parent)}
-    for place, params, fields in _PROMPTS:
-        out = _filled(out, place, params, fields, path.parent)
+    for place, names in _PROMPTS:
+        out = _filled(out, place, names, path.parent)
     for default in ("zero_template", "chat_template"):
         name = data.get(default, Recipe.model_fields[default].default)
         out[default] = template_text(str(name), path.parent)
@@ -284,16 +300,19 @@ def _with_templates(data: dict[str, object], path: Path) -> dict[str, object]:
 
 
 _DEFAULTS = {"zero": "zero_template", "student_rl": "zero_template", "dev2": "chat_template", "r1": "chat_template"}
-_PROMPTS: tuple[tuple[tuple[str, ...], type[Params], tuple[str, ...]], ...] = (
-    (("cold_start", "teacher"), TeacherParams, ("template",)),
-    (("sft_mix", "thoughts"), ThoughtParams, ("template",)),
-    (("test_writer",), TestWriterParams, ("template",)),
-    (("judge",), JudgeParams, ("answer_template", "pair_template")),
+# where prompts are named, by field, and which is taken where none is
+_PROMPTS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
+    (("cold_start", "teacher"), {"template": "refine", "translate": "translate"}),
+    (("cold_start", "few_shot"), {"template": "r1_few_shot"}),
+    (("cold_start", "reflective"), {"template": "r1_reflective"}),
+    (("sft_mix", "thoughts"), {"template": "r1_thought"}),
+    (("test_writer",), {"template": "write_tests"}),
+    (("judge",), {"answer_template": "judge_answer", "pair_template": "judge_pair"}),
 )
 
 
 def _filled(
-    data: dict[str, object], place: tuple[str, ...], params: type[Params], fields: tuple[str, ...], folder: Path
+    data: dict[str, object], place: tuple[str, ...], names: Mapping[str, str], folder: Path
 ) -> dict[str, object]:
     """The data with the text of the templates that a section, if it is there, names or has by default."""
     first, *rest = place
@@ -301,9 +320,8 @@ def _filled(
     if not isinstance(part, dict):
         return data
     if rest:
-        return {**data, first: _filled(part, tuple(rest), params, fields, folder)}
-    names = {f: str(part.get(f, params.model_fields[f].default)) for f in fields}
-    return {**data, first: {**part, **{f: template_text(name, folder) for f, name in names.items()}}}
+        return {**data, first: _filled(part, tuple(rest), names, folder)}
+    return {**data, first: {**part, **{f: template_text(str(part.get(f, n)), folder) for f, n in names.items()}}}
 
 
 def _with_seed(data: dict[str, object]) -> dict[str, object]:
@@ -340,7 +358,7 @@ def _faults(error: ValidationError) -> list[str]:
 def _known_keys() -> list[str]:
     models = (
         *(SourceParams, ModelSource, SamplingParams, GateParams, TeacherParams, JudgeParams, TestWriterParams),
-        *(NonReasoningParams, ThoughtParams, MixtureParams, PartParams),
+        *(NonReasoningParams, ThoughtParams, MixtureParams, PartParams, AskedParams, FeedbackParams, HumanParams),
         *(ColdStartParams, MixParams, Recipe, PreferenceParams, EvaluationParams),
         *(ClusterParams, EngineParams, BudgetParams),
         *(GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams),

@@ -23,9 +23,10 @@ from r1data.sampling_params import SamplingParams
 from r1data.step import Node
 from r1data.steps.imported import ThinkParams, thought_questions
 from r1data.steps.refine import RefineParams, refinements
+from r1data.steps.sources import AskParams, source_questions
 from r1data.verify.written_tests import WrittenTestsParams, generator_questions
 
-Asking = RefineParams | ThinkParams | AnswerJudgeParams | PairJudgeParams | WrittenTestsParams
+Asking = RefineParams | ThinkParams | AskParams | AnswerJudgeParams | PairJudgeParams | WrittenTestsParams
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ def served_answers(
 def _server(recipe: Recipe, params: Asking) -> ServedParams | None:
     if isinstance(params, RefineParams):
         return recipe.cold_start.teacher
+    if isinstance(params, AskParams):
+        return recipe.cold_start.few_shot if params.source == "few_shot" else recipe.cold_start.reflective
     if isinstance(params, ThinkParams):
         return recipe.sft_mix.thoughts
     return recipe.test_writer if isinstance(params, WrittenTestsParams) else recipe.judge
@@ -78,6 +81,8 @@ def _asked(params: Asking, frames: Mapping[str, pl.DataFrame]) -> tuple[list[tup
     """(problem_id, prompt) of all that is asked, and how often."""
     if isinstance(params, RefineParams):
         return [(problem, prompt) for problem, prompt, _ in refinements(params=params, **frames)], 1
+    if isinstance(params, AskParams):
+        return source_questions(params=params, **frames), params.samples
     if isinstance(params, ThinkParams):
         return [(problem, prompt) for problem, prompt, _ in thought_questions(params=params, **frames)], 1
     if isinstance(params, WrittenTestsParams):

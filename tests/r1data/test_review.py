@@ -58,10 +58,25 @@ def test_bad_input(lake: Lake) -> None:
 def test_with_a_teacher_its_answers_pass_the_gates_too(tmp_path: Path) -> None:
     text = (SHIPPED / "smoke.toml").read_text()
     path = tmp_path / "taught.toml"
-    path.write_text(text + '\n[cold_start.teacher]\nurl = "http://127.0.0.1:1"\nmodel = "deepseek-v3"\n')
+    path.write_text(
+        text + '\n[cold_start.teacher]\nurl = "http://127.0.0.1:1"\nmodel = "deepseek-v3"\nmixed = "drop"\n'
+    )
     nodes = {n.name: n for n in graph(load_recipe(str(path))) if n.stage == "cold_start"}
     assert nodes["cold_start"].inputs["refined_drops"] == "cold_start/refined/drops"
-    assert nodes["cold_start/refined/drops"].params == nodes["cold_start/drops"].params
+    stated = nodes["cold_start/drops"].params.model_dump()
+    assert nodes["cold_start/refined/drops"].params.model_dump() == {**stated, "language_consistency": 1.0}
     told = nodes["cold_start/refined/candidates"].params.model_dump()
     assert "{question}" in told["template"]
     assert "url" not in told
+
+
+def test_a_teacher_that_translates_is_shown_what_mixes_languages(tmp_path: Path) -> None:
+    text = (SHIPPED / "smoke.toml").read_text()
+    path = tmp_path / "taught.toml"
+    path.write_text(text + '\n[cold_start.teacher]\nurl = "http://127.0.0.1:1"\nmodel = "deepseek-v3"\n')
+    nodes = {n.name: n for n in graph(load_recipe(str(path)))}
+    first, second = (nodes[f"cold_start/{p}drops"].params.model_dump() for p in ("", "refined/"))
+    assert (first["single_language"], second["single_language"]) == (False, True)
+    told = nodes["cold_start/refined/candidates"].params.model_dump()
+    assert "Translate" in told["translate"]
+    assert "ranslate" not in told["template"]
