@@ -11,8 +11,11 @@ from r1data.manifest import Manifest, is_committed, read_manifest
 from r1data.pins import pinned
 from r1data.recipe import Recipe
 from r1data.refs import list_refs, resolve
+from r1data.review import read_review, undecided
+from r1data.reviewing import decided
 from r1data.stages import graph
 from r1data.step import ELSEWHERE, Node
+from r1data.steps.reviewed import ReviewedParams
 from r1data.storage import Lake
 
 
@@ -43,6 +46,11 @@ def _line(lake: Lake, recipe: Recipe, node: Node, done: dict[str, Manifest]) -> 
     waiting = [name for name in node.inputs.values() if name not in found]
     if waiting:
         return PlanLine(node.name, node.stage, "depends", f"on {', '.join(waiting)}")
+    if isinstance(node.params, ReviewedParams):
+        review = read_review(lake, found["cold_start"])
+        if recipe.cold_start.review == "wait" and undecided(review):
+            return PlanLine(node.name, node.stage, "depends", "on a person's review")
+        node = decided(node, review) if review else node
     digests = {role: found[name].digest for role, name in node.inputs.items()}
     folder = node.folder(node.key(digests))
     if is_committed(lake, folder):

@@ -116,7 +116,8 @@ class ColdStartParams(Params):
     reflective: AskedParams | None = None
     feedback: FeedbackParams | None = None
     human: HumanParams | None = None
-    review: Literal["accept", "wait"] = "accept"
+    review: Literal["accept", "wait"] = Field(default="accept", description="who decides: the recipe, or a person")
+    review_hours: float = Field(default=168, gt=0, description="how long the flow waits for a person; then it fails")
 
 
 class MixParams(Params):

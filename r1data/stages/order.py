@@ -30,7 +30,7 @@ def graph(recipe: Recipe) -> list[Node]:
         *foundations.nodes(recipe),
         *training.zero(recipe),
         *cold_start.nodes(recipe),
-        training.dev1(recipe),
+        *training.dev1(recipe),
         *training.dev2(recipe),
         *mix.nodes(recipe),
         training.dev3(recipe),

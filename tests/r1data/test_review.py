@@ -7,7 +7,7 @@ import pytest
 from r1data.errors import CorruptShard, LakeError, ReviewNeeded
 from r1data.manifest import Manifest
 from r1data.recipe import SHIPPED, load_recipe
-from r1data.review import read_review, record_review, require_review, review_file
+from r1data.review import read_review, record_review, record_timeout, require_review, review_file, undecided
 from r1data.stages import graph
 from r1data.storage import Lake
 
@@ -53,6 +53,17 @@ def test_bad_input(lake: Lake) -> None:
     lake.write(review_file("d1"), b"{")
     with pytest.raises(CorruptShard, match="not a review"):
         require_review(lake, dataset())
+
+
+def test_a_time_out_is_a_decision_of_nobody_and_asks_again(lake: Lake) -> None:
+    found = record_timeout(lake, dataset(), 7200)
+    assert (found.decision, found.note) == ("timed out", "nobody decided within 2 hours")
+    assert undecided(found)
+    with pytest.raises(ReviewNeeded, match=r"wait for a person's review \(nobody decided within 2 hours\)"):
+        require_review(lake, dataset())
+    record_review(lake, dataset(), "Ada", accepted=True)
+    last = require_review(lake, dataset())
+    assert [r.decision for r in (last, *last.earlier)] == ["accepted", "timed out"]
 
 
 def test_with_a_teacher_its_answers_pass_the_gates_too(tmp_path: Path) -> None:
