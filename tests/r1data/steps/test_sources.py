@@ -8,10 +8,12 @@ import polars as pl
 import pytest
 
 from r1data.data_params import HumanParams
-from r1data.errors import RecipeError
+from r1data.errors import LakeError, RecipeError
 from r1data.generate.server import Server
 from r1data.pins import pinned
+from r1data.plan import plan
 from r1data.recipe import SHIPPED, Recipe, load_recipe
+from r1data.runner import Runner
 from r1data.served import served_answers
 from r1data.stages import STAGES, graph
 from r1data.step import Node
@@ -31,6 +33,8 @@ from r1data.steps.sources import (
 from r1data.storage import Lake
 from r1data.verify.verdicts import VerifyParams, verdicts
 from schemas import TABLES
+from tests.r1data.inspect.tiny_lake import Services
+from tests.r1data.inspect.tiny_lake import nodes as tiny_nodes
 from tests.running import desk
 
 ALL = """
@@ -82,6 +86,16 @@ def test_every_source_has_its_place_in_the_funnel(tmp_path: Path) -> None:
     assert earlier_node.inputs["earlier"] == "@earlier/sft_mix/candidates"
     assert earlier_node.needs == {"problems"}
     assert {n.stage for n in nodes.values()} == set(STAGES)
+
+
+def test_an_earlier_run_that_is_not_there_is_waited_for(tmp_path: Path, lake: Lake) -> None:
+    recipe = recipe_with(tmp_path, '\n[cold_start.feedback]\nref = "earlier/sft_mix"\n')
+    lines = {line.node: line for line in plan(lake, recipe)}
+    assert "@earlier/sft_mix/candidates" in lines["cold_start/feedback/candidates"].reason
+    runner = Runner(lake, "smoke", Services(lake), report=lambda _: None)
+    runner.done["problems"] = runner.run(tiny_nodes()[0])[0]
+    with pytest.raises(LakeError, match="no ref 'earlier/sft_mix/candidates'"):
+        runner.run(nodes_of(recipe)["cold_start/feedback/candidates"])
 
 
 def test_without_sections_zero_is_all_there_is() -> None:
