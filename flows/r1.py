@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from flows.artifacts import ProgressArtifacts, artifact_key
 from r1data.cli.live import LiveProgress
-from r1data.errors import LakeError, Transient
+from r1data.errors import Terminal, Transient
 from r1data.recipe import load_recipe
 from r1data.report.audit import audit_markdown
 from r1data.report.claims import claims_markdown
@@ -115,7 +115,7 @@ def _until_decided(session: Session, seconds: float) -> None:
             _write_down(session, form)
         except FlowPauseTimeout:
             record_timeout(session.lake, session.cold_start, seconds)
-        except (LakeError, ValidationError) as e:
+        except (Terminal, ValidationError) as e:
             get_run_logger().warning("the form cannot be used, asked again: %s", e)
             create_markdown_artifact(f"**Asked again:** {e}", key=artifact_key(session.recipe.name, "review-fault"))
             continue

@@ -30,6 +30,7 @@ ID = 12
 
 def review_sample(lake: Lake, manifest: Manifest, rows: int = ROWS) -> pl.DataFrame:
     """Some of the examples with their measures: every category, language and source in turn, always the same."""
+    _examples_only(manifest)
     whole = pl.DataFrame(read_rows(lake, manifest))
     order = pl.Series([row_id("review", name) for name in whole["example_id"]], dtype=pl.String)
     ordered = whole.with_columns(order=order).sort("order")
@@ -71,6 +72,7 @@ def decide(
     edits_file: str = "",
 ) -> Review:
     """Write down what a person decided; `LakeError` names the id or the line that cannot be, and nothing is written."""
+    _examples_only(manifest)
     ids = sorted(pl.DataFrame(read_rows(lake, manifest, ["example_id"]))["example_id"])
     gone = tuple(sorted({_whole(manifest, ids, start) for start in rejected if start.strip()}))
     edits = read_edits(lake, manifest, ids, edits_file) if edits_file.strip() else ()
@@ -94,6 +96,8 @@ def keep_edits(lake: Lake, data: bytes) -> str:
 def read_edits(lake: Lake, manifest: Manifest, ids: list[str], name: str) -> tuple[Edit, ...]:
     """The edits of a JSONL file in the lake (its name there or its URL); ids of examples are made whole."""
     name = name.strip().removeprefix(lake.uri()).lstrip("/")
+    if ".." in name.split("/"):
+        raise LakeError(f"{name}: outside the lake", "put the file of edits into the lake")
     found: dict[str, Edit] = {}
     for number, line in enumerate(lake.read(name).splitlines(), 1):
         if line.strip():
@@ -107,6 +111,11 @@ def read_edits(lake: Lake, manifest: Manifest, ids: list[str], name: str) -> tup
 def decided(node: Node, review: Review) -> Node:
     """A node that makes the reviewed rows, told the decision."""
     return replace(node, params=params_of(review))
+
+
+def _examples_only(manifest: Manifest) -> None:
+    if not str(manifest.table).startswith("sft_examples/"):
+        raise LakeError(f"{manifest.name}: no set of examples", "review RECIPE/cold_start")
 
 
 def _edit(manifest: Manifest, ids: list[str], where: str, line: bytes) -> Edit:

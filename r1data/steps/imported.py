@@ -13,7 +13,6 @@ from r1data.data_params import Category, NonReasoningParams
 from r1data.digest import row_id
 from r1data.errors import RecipeError
 from r1data.params import Params
-from r1data.rewards.format import thought
 from r1data.step import Step
 from r1data.steps.examples import examples_frame
 from r1data.steps.files import column_names, records_of
@@ -24,6 +23,7 @@ REQUIRED = ("prompt", "response")
 OPTIONAL = ("category", "licence", "language")
 CATEGORIES: tuple[str, ...] = get_args(Category)
 _TAG = re.compile(r"</?(?:think|answer)>")
+_ALONE = re.compile(r"<think>(.*)</think>", re.DOTALL)
 _EDGES = re.compile(r"[\s!?.,~\u3002\uff01\uff0c\uff1f\uff5e]+")
 _GREETING = re.compile(
     r"(?:hello|hi|hey|greetings|good (?:day|morning|afternoon|evening))(?: (?:there|again|all|everyone))?"
@@ -114,7 +114,7 @@ def _split(params: ImportedParams, problems: pl.DataFrame) -> tuple[list[dict[st
         for i, row in enumerate(_rows(source)):
             reason, value = _fault(row, kept, held_out)
             if reason:
-                name = row_id("dropped import", source.name, i, row["prompt"])
+                name = row_id("dropped import", source.name, source.url, i, row["prompt"])
                 gone.append((name, problem_id(row["prompt"]), "import", reason, value, row["prompt"][:EVIDENCE]))
             else:
                 kept[_content(row)] = _example(source, row)
@@ -199,10 +199,10 @@ def _chains(params: FinishParams, examples: pl.DataFrame, thoughts: pl.DataFrame
 
 
 def _chain(completion: str, finish: str) -> str | None:
-    chain = thought(completion)
-    whole = f"<think>{chain}</think>"
-    alone = chain and not _TAG.search(chain) and completion.strip().replace(" ", "") == whole.replace(" ", "")
-    return chain if finish == "stop" and alone else None
+    """The thought, where the teacher ended by itself and wrote one and nothing else."""
+    found = _ALONE.fullmatch(completion.strip())
+    chain = found[1].strip() if found else ""
+    return chain if chain and finish == "stop" and not _TAG.search(chain) else None
 
 
 def _finished(params: FinishParams, row: dict[str, Any], chains: Mapping[str, str | None]) -> dict[str, object] | None:

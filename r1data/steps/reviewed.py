@@ -17,14 +17,16 @@ class ReviewedParams(Params):
     decision: str = ""
     reviewer: str = ""
     note: str = ""
+    earlier: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
     edits: tuple[Edit, ...] = ()
 
 
 def params_of(review: Review) -> ReviewedParams:
-    """What the record of a review says, without the time: the same decision taken again changes nothing."""
+    """What the record of a review says, without the times; `earlier`: when nobody came, and who rejected the set."""
+    earlier = tuple(f"{r.decision}: {r.reviewer}: {r.note}" for r in review.earlier if not r.accepted)
     told = review.model_dump(include={"reviewer", "note", "rejected", "edits"})
-    return ReviewedParams(decision=review.decision, **told)
+    return ReviewedParams(decision=review.decision, earlier=earlier, **told)
 
 
 def reviewed(*, params: ReviewedParams, examples: pl.DataFrame) -> pl.DataFrame:

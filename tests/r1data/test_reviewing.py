@@ -13,13 +13,13 @@ from r1data.manifest import Manifest
 from r1data.params import Params
 from r1data.plan import plan
 from r1data.recipe import SHIPPED, load_recipe
-from r1data.review import read_review, record_review
+from r1data.review import read_review, record_review, record_timeout
 from r1data.reviewing import MEASURES, decide, decided, keep_edits, review_markdown, review_sample
 from r1data.runner import Runner, frame_of
 from r1data.stages import graph
 from r1data.step import Node, Step
 from r1data.steps.examples import examples_frame
-from r1data.steps.reviewed import ReviewedParams
+from r1data.steps.reviewed import ReviewedParams, params_of
 from r1data.storage import Lake
 from schemas import TABLES
 from tests.r1data.inspect.tiny_lake import Services
@@ -115,6 +115,7 @@ def edits(*lines: object) -> Callable[[Lake], str]:
         (["0"], None, "10 rows"),
         ([f"{i:02d}" for i in range(40)], None, "all rows are rejected"),
         ([], lambda _: "reviews/edits/none.jsonl", r"none\.jsonl"),
+        ([], lambda _: "../outside.jsonl", "outside the lake"),
         ([], edits("no json"), "line 1: no edit"),
         ([], edits({"example_id": "01", "completion": GOOD}, {"example_id": "02"}), "line 2: no edit"),
         ([], edits({"example_id": "01", "completion": "It is 2."}), "not in R1's pattern"),
@@ -130,6 +131,17 @@ def test_what_cannot_be_is_refused_whole(
     with pytest.raises(LakeError, match=says):
         decide(runner.lake, rows, "Ada", accepted=True, rejected=rejected, edits_file=name)
     assert read_review(runner.lake, rows) is None
+
+
+def test_examples_alone_are_reviewed(runner: Runner, rows: Manifest) -> None:
+    with pytest.raises(LakeError, match="no set of examples"):
+        decide(runner.lake, rows.model_copy(update={"table": "drops/1"}), "Ada", accepted=True)
+
+
+def test_an_earlier_time_out_stays_in_the_lineage(runner: Runner, rows: Manifest) -> None:
+    record_timeout(runner.lake, rows, 3600)
+    told = params_of(decide(runner.lake, rows, "Ada", accepted=True))
+    assert told.earlier == ("timed out: nobody: nobody decided within 1 hours",)
 
 
 def test_nobody_decided_yet() -> None:

@@ -162,6 +162,19 @@ def test_thoughts_for_the_categories_that_are_listed_and_never_for_hello(
     assert set(done["parent_id"]) == set(examples["example_id"])
 
 
+def test_line_breaks_around_a_thought_are_no_fault(tmp_path: Path, lines: str) -> None:
+    recipe = recipe_with(tmp_path, lines, "http://127.0.0.1:1")
+    params = nodes_of(recipe)["sft_mix/general"].params
+    assert isinstance(params, FinishParams)
+    assert params.think is not None
+    examples = imported(params=ImportedParams(sources=recipe.non_reasoning), problems=HELD_OUT)
+    ((problem, prompt, _),) = thought_questions(params=params.think, examples=examples)
+    columns = {"prompt": [prompt], "completion": ["<think>\na\n\nb\n</think>\n"], "finish_reason": ["stop"]}
+    done = finished(params=params, examples=examples, thoughts=pl.DataFrame({"problem_id": [problem], **columns}))
+    found = done.filter("chain_of_thought")["completion"].to_list()
+    assert found == ["<think>a\n\nb</think>Rain on the old roof"]
+
+
 def test_an_unreadable_thought_is_a_drop(tmp_path: Path, lines: str) -> None:
     recipe = recipe_with(tmp_path, lines, "http://127.0.0.1:1")
     params = nodes_of(recipe)["sft_mix/general"].params
