@@ -118,20 +118,21 @@ def quota_drops(*, params: UnitedParams, **sources: pl.DataFrame) -> pl.DataFram
 
 
 def _judged(params: UnitedParams, sources: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """All rows with the section they are from and the reason to leave (empty: none)."""
+    """All rows with the section they are from and the reason to leave (empty: none); a row that left counts no more."""
     frames = []
+    texts: set[tuple[str, str]] = set()
     for section, frame in sources.items():
         order = pl.Series([row_id(params.seed, name) for name in frame["example_id"]], dtype=pl.String)
-        frames.append(frame.with_columns(section=pl.lit(section), order=order).sort("order"))
-    whole = pl.concat(frames)
-    again = ~pl.struct("problem_id", "completion").is_first_distinct()
-    whole = whole.with_columns(again=again).with_columns(place=(~pl.col("again")).cum_sum().over("section"))
-    quota = pl.col("section").replace_strict(
-        {s: params.quotas.get(s) for s in sources}, default=None, return_dtype=pl.Int64
-    )
-    beyond = quota.is_not_null() & (pl.col("place") > quota)
-    reason = pl.when("again").then(pl.lit("same_text")).when(beyond).then(pl.lit("enough_of_source"))
-    return whole.with_columns(reason=reason.otherwise(pl.lit("")))
+        frame = frame.with_columns(section=pl.lit(section), order=order).sort("order").drop("order")
+        most, taken, reasons = params.quotas.get(section), 0, []
+        for text in frame.select("problem_id", "completion").iter_rows():
+            again, full = text in texts, most is not None and taken >= most
+            reasons.append("same_text" if again else "enough_of_source" if full else "")
+            if not reasons[-1]:
+                texts.add(text)
+                taken += 1
+        frames.append(frame.with_columns(reason=pl.Series(reasons, dtype=pl.String)))
+    return pl.concat(frames)
 
 
 ASK = Step("ask_teacher", "1", "call", TABLES["candidates"])

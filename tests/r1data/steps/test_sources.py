@@ -155,6 +155,13 @@ def test_quotas_and_the_same_text_twice() -> None:
     ]
 
 
+def test_a_text_beyond_one_quota_may_come_from_the_next_source() -> None:
+    params = UnitedParams(quotas={"few_shot": 1, "reflective": None})
+    sources = {"few_shot": examples("a", "b"), "reflective": examples("a", "b")}
+    assert sorted(united(params=params, **sources)["completion"]) == ["a", "b"]
+    assert quota_drops(params=params, **sources)["reason"].sort().to_list() == ["enough_of_source", "same_text"]
+
+
 def test_a_reviewed_file(tmp_path: Path) -> None:
     known = pl.DataFrame(
         {
