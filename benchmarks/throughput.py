@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 import torch
@@ -40,6 +40,7 @@ from r1data.training_params import ArchitectureParams
 from training.pretrain import configuration
 from training.tokens import trained_tokenizer
 
+T = TypeVar("T")
 SAMPLES = 16
 SHARD = 256
 SAMPLING = SamplingParams(samples=SAMPLES, temperature=1.0, max_tokens=400)
@@ -54,12 +55,12 @@ class Biased(Router):
 
     end, vocabulary = 0, 0
 
-    async def post(self, path: str, payload: dict[str, Any]) -> dict[str, Any]:
+    async def post(self, path: str, payload: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> T:
         """The same for whoever asks."""
         rate = random.Random(str(payload["prompt"])).gammavariate(1.5, 1 / (1.5 * MEAN_TOKENS / 2))
         odds = min(0.9, rate) / (1 - min(0.9, rate))
         bias = {str(self.end): math.log(odds * (self.vocabulary - 1))}
-        return await super().post(path, {**payload, "logit_bias": bias})
+        return await super().post(path, {**payload, "logit_bias": bias}, read)
 
 
 def tiny_model(folder: Path) -> tuple[int, int]:

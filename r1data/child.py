@@ -2,6 +2,8 @@
 
 The signal is asked for in the child, after exec: Python code between fork and exec can deadlock where other threads
 hold locks. The kernel sends it when the *thread* that started the child ends: that has to live as long (Linux only).
+
+A child that leads a group of its own takes the group with it: vLLM's engine does not notice that its server was killed.
 """
 
 import ctypes
@@ -9,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1
 
@@ -19,12 +22,30 @@ def tied(command: Sequence[str], number: signal.Signals = signal.SIGKILL) -> lis
 
 
 def main() -> None:
-    """Ask for the signal, then become the command."""
+    """Ask for the signal, leave a process that ends the group, then become the command."""
     number, parent, *command = sys.argv[1:]
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(number))
+        _ask_for(int(number))
+        if os.getpgrp() == (leader := os.getpid()) and not os.fork():
+            _end_group_of(leader)
     if os.getppid() == int(parent):  # else it ended in between
         os.execvp(command[0], command)
+
+
+def _ask_for(number: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
+
+
+def _end_group_of(leader: int) -> NoReturn:
+    """Outlive the leader, whatever is sent to the group short of SIGKILL, to send that."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    _ask_for(signal.SIGUSR1)
+    if os.getppid() == leader:  # else it ended in between
+        signal.sigwait({signal.SIGUSR1})
+    os.killpg(0, signal.SIGKILL)
+    raise SystemExit  # not reached: it is in the group
 
 
 if __name__ == "__main__":

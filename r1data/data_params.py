@@ -8,16 +8,19 @@ from r1data.params import Params
 
 Category = Literal["writing", "role_play", "factual_qa", "self_cognition", "translation", "software", "greeting"]
 Thoughtful = Literal["writing", "role_play", "factual_qa", "self_cognition", "translation", "software"]
-WHERE_SERVED = {"url", "chat", "in_flight"}
+WHERE_SERVED = {"url", "chat", "in_flight", "timeout_s"}
 
 
 class ServedParams(Params):
     """A model behind an OpenAI-compatible endpoint; where it is served is outside every cache key."""
 
-    url: str | tuple[str, ...] = Field(description="base URL without /v1, or several that serve the same model")
+    url: str | tuple[str, ...] = Field(
+        min_length=1, description="base URL without /v1, or several that serve the same model"
+    )
     model: str
     chat: bool = Field(default=True, description="false: the prompt goes to /v1/completions as it is")
-    in_flight: int = Field(default=64, ge=1, description="requests at a time")
+    in_flight: int = Field(default=64, ge=1, description="answers asked for at a time")
+    timeout_s: float = Field(default=1800, gt=0, description="longest time without any answer")
     temperature: float = 0.6
 
     @property

@@ -13,6 +13,7 @@ import httpx
 from r1data.errors import ContextOverflow, EndpointError, Terminal
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 TOO_LONG = ("maximum context length", "context_length_exceeded", "max_model_len")
 
 
@@ -79,13 +80,16 @@ async def healthy(session: aiohttp.ClientSession, url: str, deadline_s: float) -
 
 
 async def tokens_made(session: aiohttp.ClientSession, url: str, deadline_s: float) -> float:
-    """vLLM's counter of generated tokens; 0 where the server does not tell."""
+    """vLLM's counter of generated tokens; 0 where the server does not tell.
+
+    A server of others may not: there `stalled_s` is the longest time without any answer.
+    """
     try:
         async with session.get(f"{url}/metrics", timeout=aiohttp.ClientTimeout(deadline_s)) as answer:
             lines = (await answer.text()).splitlines() if answer.status == 200 else []
-    except (aiohttp.ClientError, TimeoutError, OSError):
+        return sum(float(x.rsplit(" ", 1)[-1]) for x in lines if x.startswith("vllm:generation_tokens_total"))
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
         return 0.0
-    return sum(float(x.rsplit(" ", 1)[-1]) for x in lines if x.startswith("vllm:generation_tokens_total"))
 
 
 def _refused(where: str, status: int, text: str) -> NoReturn:
@@ -97,12 +101,17 @@ def _refused(where: str, status: int, text: str) -> NoReturn:
     raise Terminal(told, "the request itself is wrong: check model name, context length and sampling")
 
 
+def on_loopback(url: str) -> bool:
+    """Whether a server is on this machine, where no proxy of the environment stands between."""
+    return url.startswith(LOOPBACK)
+
+
 def served_name(url: str, deadline_s: float) -> str:
     """The first model that a server serves, once it is ready; empty if it is not before the deadline."""
     if not wait_healthy(url, deadline_s, lambda: True):
         return ""
     try:
-        found = httpx.get(f"{url}/v1/models", timeout=30).json()
+        found = httpx.get(f"{url}/v1/models", timeout=30, trust_env=not on_loopback(url)).json()
         return str(found["data"][0]["id"])
     except (httpx.HTTPError, JSONDecodeError, KeyError, IndexError, TypeError) as e:
         raise EndpointError(f"{url}/v1/models: no list of models: {e}", "is it an OpenAI-compatible server?") from e
@@ -113,7 +122,7 @@ def wait_healthy(url: str, deadline_s: float, alive: Callable[[], bool]) -> bool
     end = time.monotonic() + deadline_s
     while time.monotonic() < end and alive():
         try:
-            if httpx.get(f"{url}/health", timeout=5).status_code == 200:
+            if httpx.get(f"{url}/health", timeout=5, trust_env=not on_loopback(url)).status_code == 200:
                 return True
         except httpx.HTTPError:
             pass

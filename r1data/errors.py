@@ -4,12 +4,14 @@ R1Error                what is wrong, where, and `remedy`: what to do
   Terminal             a contract is broken: stop
     RecipeError        unknown key, wrong type, missing file, unknown stage
     LakeError          the lake holds something that it must not, or lacks what was asked for
+      NoSuchObject     an object that is not there
       MissingManifest  a directory without a committed manifest
       CorruptShard     bytes that differ from their manifest
     StorageError       the store refuses: credentials, no space, no such bucket
     ModelError         a folder that is no model, or weights that do not fit
     CheckFailed        an expectation, canary or disjointness check says no
     ContextOverflow    a prompt and its completion do not fit the model's context
+    RunStopped         somebody stopped the run
     StageFailed        a training process ended with an error
     ReviewNeeded       a person has to accept a dataset first, or has rejected it
     BudgetExhausted    sampling has spent what the recipe allows one run
@@ -49,6 +51,10 @@ class LakeError(Terminal):
     """The lake does not hold what was asked for."""
 
 
+class NoSuchObject(LakeError):
+    """An object of that name is not in the lake."""
+
+
 class MissingManifest(LakeError):
     """A directory without a committed manifest does not exist to readers."""
 
@@ -85,12 +91,28 @@ class BudgetExhausted(Terminal):
     """Sampling has spent what the recipe allows one run; its answers are recorded."""
 
 
+class RunStopped(Terminal):
+    """Somebody stopped the run."""
+
+
 class LeaseHeld(Transient):
     """Another run works on the same."""
 
 
 class EndpointError(Transient):
     """An OpenAI-compatible server did not answer as it should."""
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What a group of tasks failed of: the first of our errors, which says why, else the first of all."""
+    leaves = [leaf for e in group.exceptions for leaf in _leaves(e)]
+    return next((e for e in leaves if isinstance(e, R1Error)), leaves[0])
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for e in error.exceptions for leaf in _leaves(e)]
+    return [error]
 
 
 @contextmanager

@@ -10,11 +10,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from r1data.errors import LakeError, LeaseHeld
+from r1data.errors import LakeError, LeaseHeld, RunStopped, StorageError
 from r1data.storage import Lake
 
 RENEWED_S = 10.0
@@ -24,10 +24,20 @@ SETTLED_S = 0.05
 
 
 @contextmanager
-def lease(lake: Lake, name: str, report: Callable[[str], None], *, wait: bool = True) -> Iterator[None]:
-    """Hold `leases/NAME.json`; another's is waited for, or `LeaseHeld` where `wait` is false."""
+def lease(
+    lake: Lake,
+    name: str,
+    report: Callable[[str], None],
+    *,
+    wait: bool = True,
+    stopped: threading.Event | None = None,
+) -> Iterator[None]:
+    """Hold `leases/NAME.json`; another's is waited for, or `LeaseHeld` where `wait` is false.
+
+    Raises `RunStopped` if `stopped` is set while it waits.
+    """
     path, me = f"leases/{name}.json", _me()
-    _acquire(lake, path, me, report, wait)
+    _acquire(lake, path, me, report, wait, stopped or threading.Event())
     ended = threading.Event()
     renewing = threading.Thread(target=_renew, args=(lake, path, me, ended), daemon=True)
     renewing.start()
@@ -40,7 +50,9 @@ def lease(lake: Lake, name: str, report: Callable[[str], None], *, wait: bool = 
             lake.delete(path)
 
 
-def _acquire(lake: Lake, path: str, me: dict[str, Any], report: Callable[[str], None], wait: bool) -> None:
+def _acquire(
+    lake: Lake, path: str, me: dict[str, Any], report: Callable[[str], None], wait: bool, stopped: threading.Event
+) -> None:
     seen, since, told = None, time.monotonic(), False
     while True:
         held = _owner(lake, path)
@@ -59,19 +71,23 @@ def _acquire(lake: Lake, path: str, me: dict[str, Any], report: Callable[[str], 
         if not told:
             report(f"waits for {who}, which works on the same; a lease not renewed for {EXPIRES_S:.0f} s ends")
             told = True
-        time.sleep(LOOK_S)
+        if stopped.wait(LOOK_S):
+            raise RunStopped(f"{lake.uri(path)}: the run was stopped while it waited for {who}", "run again")
 
 
 def _renew(lake: Lake, path: str, me: dict[str, Any], ended: threading.Event) -> None:
     while not ended.wait(RENEWED_S):
-        lake.write(path, json.dumps({**me, "renewed": time.time()}).encode())
+        with suppress(StorageError):  # the next one may be written before it expires
+            if _owner(lake, path).get("owner") not in (None, me["owner"]):
+                return  # this process was asleep for too long
+            lake.write(path, json.dumps({**me, "renewed": time.time()}).encode())
 
 
 def _owner(lake: Lake, path: str) -> dict[str, Any]:
     """Who holds it; empty if nobody does."""
     try:
         found = json.loads(lake.read(path))
-    except (LakeError, json.JSONDecodeError):
+    except (LakeError, ValueError):  # none, or torn
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -82,9 +98,7 @@ def _me() -> dict[str, Any]:
 
 
 def _dead(held: dict[str, Any]) -> bool:
-    """Whether it was not renewed in time, or its process was on this machine and is gone."""
-    if time.time() - float(held.get("renewed", 0)) > EXPIRES_S:
-        return True
+    """Whether its process was on this machine and is gone; clocks of others are not trusted."""
     return held.get("host") == _host() and held.get("process_started") != _process_started(int(held.get("pid", 0)))
 
 
@@ -94,8 +108,9 @@ def _host() -> str:
 
 
 def _process_started(pid: int) -> str:
-    """The kernel's start time of a process: a number used again is another process. Empty if it is gone."""
+    """The kernel's start time of a process: a number used again is another process. Empty if it has ended."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
+    return fields[19] if fields[0] != "Z" else ""

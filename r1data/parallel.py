@@ -7,6 +7,7 @@ from contextvars import copy_context
 from typing import TypeVar
 
 T = TypeVar("T")
+LOOK_S = 0.5
 
 
 def run_graph(
@@ -27,7 +28,8 @@ def run_graph(
                 del waiting[name]
                 running[pool.submit(copy_context().run, work, name)] = name
             assert running, f"these wait for each other: {', '.join(waiting)}"
-            ended, _ = wait(running, return_when=FIRST_COMPLETED)
+            # a wait without end would not hear Ctrl-C: Polars makes signals restart system calls
+            ended, _ = wait(running, timeout=LOOK_S, return_when=FIRST_COMPLETED)
             for future in ended:
                 done[running.pop(future)] = future.result()
     except Exception:

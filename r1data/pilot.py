@@ -10,15 +10,17 @@ from dataclasses import dataclass
 
 import polars as pl
 import pyarrow as pa
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from r1data.errors import BudgetExhausted
+from r1data.generate.pool import part_tables
 from r1data.generate.sampling import Identity
 from r1data.params import Params
 from r1data.progress import Progress, Watch
 from r1data.storage import Lake
 
 FORMAT = 1
+LEAST_TOKENS = 2_000
 COLUMNS = [
     *("candidate_id", "problem_id", "prompt_tokens", "completion_tokens", "finish_reason"),
     *("model", "model_digest", "sampling_digest", "template_digest"),
@@ -33,8 +35,8 @@ class Domain(Params):
 
     kind: str
     category: str
-    prompts: int
-    candidates: int
+    prompts: int = Field(ge=1)
+    candidates: int = Field(ge=1)
     prompt_tokens: float
     tokens: float
     variance: float
@@ -62,7 +64,7 @@ class Pilot(Params):
     tokens_per_second: float
     gpus: int
     complete: bool
-    domains: tuple[Domain, ...]
+    domains: tuple[Domain, ...] = Field(min_length=1)
 
 
 def pilot_file(recipe: str, node: str) -> str:
@@ -122,7 +124,7 @@ def record_pilot(
 
 def recorded_columns(lake: Lake, identity: Identity, columns: list[str] = COLUMNS) -> pl.DataFrame:
     """A few columns of the recorded candidates of an identity, each candidate once, without its texts."""
-    parts = [lake.read_table(n, columns=columns) for n in lake.names(identity.pool) if n.endswith(".parquet")]
+    parts = list(part_tables(lake, identity, columns))
     if not parts:
         return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
     return pl.DataFrame(pa.concat_tables(parts)).unique("candidate_id", keep="first")
@@ -181,11 +183,10 @@ class PilotRecorder:
 
 def _speed(before: Pilot | None, first: dict[str, str], progress: Progress | None, gpus: int) -> tuple[float, int]:
     """Tokens a second, and the GPUs that they came from."""
-    if progress is not None and progress.tokens:
-        return progress.tokens_per_second, gpus
-    if before is not None and before.model_digest == first["model_digest"]:
-        return before.tokens_per_second, before.gpus
-    return 0.0, gpus
+    known = before is not None and before.model_digest == first["model_digest"] and before.tokens_per_second > 0
+    if before is not None and known and (progress is None or progress.tokens < LEAST_TOKENS):
+        return before.tokens_per_second, before.gpus  # a few stragglers say little of a full server
+    return (progress.tokens_per_second, gpus) if progress is not None and progress.tokens else (0.0, gpus)
 
 
 def _domains(candidates: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:

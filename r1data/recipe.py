@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from r1data.cleaning_params import DecontaminationParams, DedupParams
 from r1data.data_params import (
     AskedParams,
     FeedbackParams,
@@ -46,7 +47,10 @@ class SourceParams(Params):
     size: int = 0
     seed: int = 0
     url: str | None = Field(default=None, description="JSONL or Parquet: local path, s3:// or https://")
-    columns: dict[str, str] = Field(default={}, description="our column = theirs: question, answer, options, tests ...")
+    columns: dict[str, str] = Field(
+        default={},
+        description="our column = theirs: question, answer, options, tests, solution (to decontaminate by) ...",
+    )
     answer_after: str | None = Field(default=None, description="the gold answer follows this mark, as #### in GSM8K")
     limit: int | None = None
     wording: dict[str, str] = Field(default={}, description="question by language, from the task's {a} {op} {b}")
@@ -110,6 +114,7 @@ class ColdStartParams(Params):
     problems: int
     sampling: SamplingParams
     gate: GateParams = GateParams(language_consistency=None, single_language=True)
+    dedup: DedupParams | None = None
     teacher: TeacherParams | None = None
     zero: ZeroExamplesParams = ZeroExamplesParams()
     few_shot: AskedParams | None = None
@@ -129,6 +134,7 @@ class MixParams(Params):
     problems: int
     sampling: SamplingParams
     gate: GateParams = GateParams()
+    dedup: DedupParams | None = None
     general_examples: int = 120
     general_with_thought: tuple[str, ...] = ("translation",)
     thoughts: ThoughtParams | None = None
@@ -215,6 +221,7 @@ class Recipe(Params):
     chat_template: str = "chat"
     sources: tuple[SourceParams, ...]
     non_reasoning: tuple[NonReasoningParams, ...] = ()
+    decontamination: DecontaminationParams | None = None
     corpus_documents: int = 0
     base: ModelSource
     student: ModelSource
@@ -361,7 +368,7 @@ def _known_keys() -> list[str]:
         *(SourceParams, ModelSource, SamplingParams, GateParams, TeacherParams, JudgeParams, TestWriterParams),
         *(NonReasoningParams, ThoughtParams, MixtureParams, PartParams, AskedParams, FeedbackParams, HumanParams),
         *(ColdStartParams, MixParams, Recipe, PreferenceParams, EvaluationParams),
-        *(ClusterParams, EngineParams, BudgetParams),
+        *(ClusterParams, EngineParams, BudgetParams, DecontaminationParams, DedupParams),
         *(GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams),
     )
     return sorted({key for model in models for key in model.model_fields})

@@ -64,7 +64,8 @@ class LocalServices:
     _checking: threading.Lock = field(default_factory=threading.Lock)
 
     def stop(self) -> None:
-        """End what runs, soon: training saves its state, open requests fail."""
+        """End what runs, soon: training saves its state, sampling records what it has; nothing more is started."""
+        self.desk.stopped.set()
         for child in list(self.children):
             end_child(child)
         self.fleet.stop()
@@ -85,6 +86,7 @@ class LocalServices:
                 f"{node.name}: no problems of split {params.split!r} and kinds {params.kinds}",
                 "add a source to the recipe's [[sources]]",
             )
+        _refuse_equal(node.name, prompts)
         identity = Identity(inputs["model"].digest, params.sampling.digest(), digest_json(params.template)[:16])
         pilot = self._pilot(node, problems, prompts)
         answers = candidates(
@@ -102,7 +104,8 @@ class LocalServices:
     def _pilot(self, node: Node, problems: pl.DataFrame, prompts: list[Prompt]) -> PilotRecorder:
         """What a sampling teaches about its price; `seen` is the watcher to sample with."""
         asked = problems.filter(pl.col("problem_id").is_in([p.problem_id for p in prompts]))
-        gpus = self.recipe.cluster.budget.gpus
+        engine = self.recipe.cluster.engine
+        gpus = self.recipe.cluster.budget.gpus * max(engine.servers, len(engine.urls))
         return PilotRecorder(self.lake, self.recipe.name, node.name, asked, gpus, self.desk.watch)
 
     def train(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> None:
@@ -135,6 +138,16 @@ class LocalServices:
                 self._told_by(node)(told)
         with self._checking:  # Great Expectations keeps one context for the whole process
             return validate(node.step.output.name, table)
+
+
+def _refuse_equal(node: str, prompts: list[Prompt]) -> None:
+    """Candidates are known by their prompt: two problems that ask the same would share them, and one have none."""
+    seen: dict[str, str] = {}
+    for prompt in prompts:
+        other = seen.setdefault(prompt.text, prompt.problem_id)
+        if other != prompt.problem_id:
+            told = f"{node}: problems {other} and {prompt.problem_id} ask the same: {prompt.text[-200:]!r}"
+            raise RecipeError(told, "take one of them out of the sources")
 
 
 def on_cluster(recipe: Recipe, settings: Settings) -> Recipe:
@@ -184,6 +197,7 @@ class Session:
             down_s=engine.down_s,
             stalled_s=engine.stalled_s,
             wait_for_lease=waits,
+            stopped=self.fleet.stopped,
         )
         self.services = LocalServices(
             self.lake, self.recipe, str(recipe_path(self.recipe_name)), self.settings, self.fleet, desk

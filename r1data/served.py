@@ -31,14 +31,15 @@ Asking = RefineParams | ThinkParams | AskParams | AnswerJudgeParams | PairJudgeP
 
 @dataclass(frozen=True)
 class Served:
-    """A model served elsewhere: its name is all that is known of it."""
+    """A model served elsewhere: its name, and whether it is asked as a chat, is all that is known of it."""
 
     name: str
+    chat: bool = True
 
     @property
     def digest(self) -> str:
         """Tells its answers from those of other models."""
-        return digest_json(["served model", self.name])
+        return digest_json(["served model", self.name] if self.chat else ["served model", self.name, "raw prompts"])
 
 
 def served_answers(
@@ -53,11 +54,17 @@ def served_answers(
     asked, samples = _asked(params, frames)
     sampling = SamplingParams(samples=samples, temperature=params.temperature, max_tokens=params.max_tokens)
     template = digest_json(params.template)[:16]
-    sized = replace(desk, in_flight=server.in_flight, own_devices=False)
+    sized = replace(desk, in_flight=server.in_flight, own_devices=False, stalled_s=server.timeout_s)
 
     def answers(prompts: list[Prompt], name: str) -> Iterator[pl.DataFrame]:
         return candidates(
-            sized, lambda: nullcontext(backends), Served(server.model), prompts, sampling, template, node=name
+            sized,
+            lambda: nullcontext(backends),
+            Served(server.model, server.chat),
+            prompts,
+            sampling,
+            template,
+            node=name,
         )
 
     if asked and isinstance(params, AnswerJudgeParams | PairJudgeParams):

@@ -35,7 +35,7 @@ class Settings:
             scratch=Path(env.get("R1_SCRATCH", ".scratch")).absolute(),
             python=env.get("R1_PYTHON", sys.executable),
             engine="fake" if env.get("R1_ENGINE") == "fake" else "vllm",
-            teacher_key=env.get("R1_TEACHER_KEY"),
+            teacher_key=(env.get("R1_TEACHER_KEY") or "").strip() or None,
             sandbox="none" if env.get("R1_SANDBOX") == "none" else "safe",
             cluster=Path(env["R1_CLUSTER"]) if env.get("R1_CLUSTER") else None,
             lease="refuse" if env.get("R1_LEASE") == "refuse" else "wait",

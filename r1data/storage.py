@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from r1data.digest import digest_bytes
-from r1data.errors import CorruptShard, LakeError, StorageError
+from r1data.errors import CorruptShard, LakeError, NoSuchObject, StorageError
 
 PIECE = 8 << 20
 ZSTD_LEVEL = 1  # intermediate tables: 139 MB/s a core against 57 at level 3, for a fifth more bytes
@@ -183,7 +183,7 @@ def storage_errors(lake: Lake, name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as e:
-        raise LakeError(f"{where}: no such object (or no such bucket)", "check the lake's URL and the name") from e
+        raise NoSuchObject(f"{where}: no such object (or no such bucket)", "check the lake's URL and the name") from e
     except PermissionError as e:
         remedy = (
             "check the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE) and the rights of the folder"

@@ -26,3 +26,8 @@ def numbers(name: str, *, null: bool = False) -> pa.Field:
 def flag(name: str, *, null: bool = False) -> pa.Field:
     """A boolean column."""
     return pa.field(name, pa.bool_(), nullable=null)
+
+
+def hashes(name: str, *, null: bool = False) -> pa.Field:
+    """A column of lists of 16-bit hashes."""
+    return pa.field(name, pa.large_list(pa.uint16()), nullable=null)

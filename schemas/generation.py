@@ -59,30 +59,48 @@ VERDICTS = TableSchema(
     volatile=frozenset({"speed", "milliseconds"}),
 )
 
-# Shares are of language units over the chain of thought; null where there are too few units to say.
+LANGUAGES = ("en", "zh", "ja", "ko", "ru", "fr", "de", "es")
+SCRIPTS = ("latin", "han", "kana", "hangul", "cyrillic", "other")
+REPETITIONS = (
+    *("dup_line_frac", "dup_line_char_frac", "dup_para_frac", "dup_para_char_frac"),
+    *(f"top_{n}_gram" for n in (2, 3, 4)),
+    *(f"duplicated_{n}_n_grams" for n in range(5, 11)),
+)
+
+# Units: words of alphabets, characters of scripts without spaces, in the prose of the chain of thought (code, LaTeX,
+# URLs and tags removed). Scripts count the same units; runs and changes of language are in units too. REPETITIONS are
+# Gopher's, of 0 to 1 and more, in the same prose under word definition 1 (`r1data.steps.repetition`); `repetition` is
+# the share of repeated character 8-grams. answer_in_summary: the summary's prose states the answer, null without
+# either. Null: could not be measured; `unmeasured` is why, empty where the language could be.
 MEASURES = TableSchema(
     name="measures",
-    version=1,
+    version=2,
     key="candidate_id",
     schema=pa.schema(
         [
             text("candidate_id"),
             text("problem_id"),
             text("language"),
+            text("unmeasured"),
             flag("format_ok"),
             flag("truncated"),
             number("language_consistency", null=True),
-            integer("units_en"),
-            integer("units_zh"),
-            integer("units_other"),
-            integer("language_switches"),
-            integer("characters"),
+            *(integer(f"units_{name}", null=True) for name in (*LANGUAGES, "other")),
+            *(integer(f"script_{name}", null=True) for name in SCRIPTS),
+            integer("language_switches", null=True),
+            integer("longest_foreign_run", null=True),
+            integer("characters", null=True),
+            integer("code_chars", null=True),
+            integer("math_chars", null=True),
             integer("completion_tokens"),
-            integer("longest_paragraph"),
-            flag("code_fence_open"),
-            number("repetition"),
-            integer("reflection_words"),
-            flag("summary_present"),
+            integer("paragraphs", null=True),
+            integer("longest_paragraph", null=True),
+            flag("code_fence_open", null=True),
+            number("repetition", null=True),
+            *(number(name, null=True) for name in REPETITIONS),
+            integer("reflection_words", null=True),
+            flag("summary_present", null=True),
+            flag("answer_in_summary", null=True),
         ]
     ),
 )

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from schemas.columns import integer, number, text
+from schemas.columns import hashes, integer, number, text
 from schemas.table import TableSchema
 
 DROPS = TableSchema(
@@ -11,6 +11,26 @@ DROPS = TableSchema(
     key="row_id",
     schema=pa.schema(
         [text("row_id"), text("problem_id"), text("gate"), text("reason"), text("value"), text("evidence")]
+    ),
+)
+
+# What near-duplicates are found by, of each candidate that passed the gates: exact is 128 bits of its characters, hex;
+# minhashes 16 bits for each permutation; share as in verdicts; evidence the start of its text.
+SIGNATURES = TableSchema(
+    name="signatures",
+    version=1,
+    key="candidate_id",
+    schema=pa.schema(
+        [
+            text("candidate_id"),
+            text("problem_id"),
+            text("exact"),
+            hashes("minhashes"),
+            integer("words"),
+            number("share", null=True),
+            integer("completion_tokens"),
+            text("evidence"),
+        ]
     ),
 )
 

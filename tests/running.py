@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from r1data.generate.candidates import Desk
@@ -67,16 +69,38 @@ def kill_at(mark: str, process: "subprocess.Popen[str]") -> None:
         if mark in line:
             break
     assert mark in "".join(seen[-1:]), "".join(seen[-20:])
-    children = _children(process.pid)
+    children = children_of(process.pid)
     process.send_signal(signal.SIGKILL)
     process.wait(10)
     process.stdout.close()
-    deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{c}").exists() for c in children) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not [c for c in children if Path(f"/proc/{c}").exists()]
+    wait_until(lambda: not any(Path(f"/proc/{c}").exists() for c in children), 20)
 
 
-def _children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(c) for t in tasks for c in t.read_text().split()]
+def wait_until(holds: Callable[[], bool], seconds: float) -> None:
+    """Look again and again; it has to hold in time."""
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert holds()
+
+
+def members(group: int) -> list[int]:
+    """Processes of a group that still run."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(int(entry.parent.name))
+    return found
+
+
+def children_of(pid: int) -> list[int]:
+    """Those that it has now."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has just ended
+            found += [int(child) for child in task.read_text().split()]
+    return found

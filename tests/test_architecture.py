@@ -15,7 +15,7 @@ MODULES = sorted(p for folder in (*PACKAGES, "tests", "benchmarks") for p in (RO
 FILE_LINES = 400
 FUNCTION_LINES = 60
 LEFTOVERS = {"utils", "util", "common", "helpers", "misc"}
-HEAVY = ("torch", "prefect", "great_expectations", "vllm", "transformers", "deepspeed", "ray")
+HEAVY = ("torch", "prefect", "great_expectations", "vllm", "transformers", "deepspeed", "ray", "numba", "pycld2")
 PRIVATE = re.compile(
     r"/work/|/root/|/tmp/exp|/opt/\w+/|find[-_]links|(extra-)?index[-_]url(?! https://download\.pytorch\.org)", re.I
 )

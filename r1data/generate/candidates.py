@@ -1,6 +1,7 @@
 """Candidates of a model for prompts, complete: recorded ones first, the missing ones asked for, as sorted shards."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ class Desk:
     stalled_s: float = 600.0
     wait_for_lease: bool = True
     own_devices: bool = True
+    stopped: threading.Event = field(default_factory=threading.Event)
 
 
 def candidates(
@@ -56,12 +58,12 @@ def candidates(
     that was answered is recorded, so that the next run goes on from there.
     """
     pool = Pool(desk.lake, Identity(model.digest, sampling.digest(), template_digest), model)
-    with lease(desk.lake, pool.identity.pool, desk.report, wait=desk.wait_for_lease):
+    with lease(desk.lake, pool.identity.pool, desk.report, wait=desk.wait_for_lease, stopped=desk.stopped):
         progress = Progress(node)
         sampler = Sampler(pool, prompts, sampling, judge, progress, desk.watch, desk.spending, desk.in_flight)
-        sampler.own_devices = desk.own_devices
+        sampler.own_devices, sampler.stopped = desk.own_devices, desk.stopped
         sampler.load()
-        if sampler.remains:
+        if sampler.remains and not sampler.spent():
             with servers() as backends:
                 asyncio.run(_run(sampler, Router(backends, desk.down_s, desk.stalled_s)))
             pool.compact()

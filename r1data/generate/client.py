@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from r1data.endpoint import Endpoint
-from r1data.errors import EndpointError, R1Error, Terminal, boundary
+from r1data.endpoint import Endpoint, Unanswered
+from r1data.errors import ContextOverflow, Terminal, first_error
 from r1data.generate.router import Backend, Router
 
 DOWN_S = 10.0
+ENDS = frozenset({"stop", "length", "content_filter"})
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ async def _all(
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(in_flight, len(requests))):
                     group.create_task(worker())
-        except* R1Error as errors:
-            raise errors.exceptions[0] from None  # the first says why; the rest follow from it
+        except BaseExceptionGroup as group:
+            raise first_error(group) from None
     return results
 
 
@@ -96,7 +98,10 @@ async def _continued(
             'choose truncated = "drop" or "keep"',
         )
     longer = CompletionRequest((*cut.prompt_token_ids, *cut.token_ids), 1, request.seed + index)
-    rest = (await _complete(router, longer, decoding))[0]
+    try:
+        (rest,) = await _complete(router, longer, decoding)
+    except ContextOverflow:
+        return cut  # as long as the model's context allows
     return replace(
         cut,
         text=cut.text + rest.text,
@@ -118,23 +123,30 @@ async def _complete(router: Router, request: CompletionRequest, decoding: Decodi
     }
     if endpoint.chat:
         messages = [{"role": "user", "content": request.prompt}]
-        answer = await router.post("/v1/chat/completions", {**payload, "messages": messages})
-    else:
-        payload |= {"prompt": request.prompt, "return_token_ids": True}
-        payload |= {"skip_special_tokens": False, "spaces_between_special_tokens": False}
-        if decoding.logprobs:
-            payload["logprobs"] = 0
-        answer = await router.post("/v1/completions", payload)
-    choices = sorted(answer.get("choices") or [], key=lambda c: c.get("index", 0))
-    if len(choices) != request.n:
-        raise EndpointError(
-            f"{endpoint.url}: asked for {request.n} completions, got {len(choices)}", "check the server"
-        )
-    with boundary(EndpointError, f"{endpoint.url}: an answer that is no OpenAI completion", "check the server"):
+        return await router.post("/v1/chat/completions", {**payload, "messages": messages}, partial(_read, request.n))
+    payload |= {"prompt": request.prompt, "return_token_ids": True}
+    payload |= {"skip_special_tokens": False, "spaces_between_special_tokens": False}
+    if decoding.logprobs:
+        payload["logprobs"] = 0
+    return await router.post("/v1/completions", payload, partial(_read, request.n))
+
+
+def _read(n: int, answer: dict[str, Any]) -> list[Completion]:
+    """The n children of an answer, by child index; `Unanswered` where it is no whole answer."""
+    try:
+        choices = sorted(answer["choices"], key=lambda c: int(c["index"]))
         usage = answer["usage"]
         # a chat server gives no token ids: its count, shared among the children
-        tokens = int(usage.get("completion_tokens") or 0) // request.n
-        return [_completion(c, int(usage["prompt_tokens"]), tokens) for c in choices]
+        tokens = int(usage.get("completion_tokens") or 0) // n
+        found = [_completion(c, int(usage["prompt_tokens"]), tokens) for c in choices]
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise Unanswered(f"no OpenAI completion: {type(e).__name__}: {e}") from e
+    if len(found) != n:
+        raise Unanswered(f"asked for {n} completions, got {len(found)}")
+    ends = {c.finish_reason for c in found} - ENDS
+    if ends:
+        raise Unanswered(f"broken off: finish_reason {', '.join(sorted(ends))}")
+    return found
 
 
 def _completion(choice: dict[str, Any], prompt_tokens: int, tokens: int) -> Completion:
@@ -144,7 +156,7 @@ def _completion(choice: dict[str, Any], prompt_tokens: int, tokens: int) -> Comp
         text=choice["text"] if "text" in choice else choice["message"]["content"] or "",
         token_ids=ids,
         logprobs=tuple(logprobs),
-        finish_reason=choice["finish_reason"] or "unknown",
+        finish_reason=str(choice["finish_reason"]),
         prompt_tokens=prompt_tokens,
         tokens=len(ids) or tokens,
         prompt_token_ids=tuple(choice.get("prompt_token_ids") or ()) if choice["finish_reason"] == "length" else (),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from r1data.digest import digest_json
 from r1data.endpoint import Endpoint, served_name
-from r1data.errors import EndpointError, ModelError
+from r1data.errors import EndpointError, ModelError, R1Error, RunStopped
 from r1data.generate.router import Backend
 from r1data.generate.server import SERVED_NAME, Engine, Server, start_server
 from r1data.generate.weights import prompt_logprobs, update_weights
@@ -61,6 +61,7 @@ class Fleet:
     slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1))
     params: EngineParams = field(default_factory=EngineParams)
     report: Callable[[str], None] = lambda _: None
+    stopped: threading.Event = field(default_factory=threading.Event)
     servers: dict[str, list[_Warm]] = field(default_factory=dict)
 
     def __enter__(self) -> "Fleet":
@@ -68,7 +69,6 @@ class Fleet:
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         # a server ends with the thread that started it: these threads live as long as the fleet
         self._starters = ThreadPoolExecutor(max_workers=64, thread_name_prefix="server")
-        self._stopped = 0
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -78,7 +78,6 @@ class Fleet:
 
     def stop(self) -> None:
         """End all servers now; who holds one gets an `EndpointError`."""
-        self._stopped += 1
         for architecture in list(self.servers):
             for warm in self.servers.pop(architecture):
                 if warm.server:
@@ -94,10 +93,10 @@ class Fleet:
         folder = self.lake.local_copy([f.path for f in model.files], self.scratch / "models" / model.digest[:16])
         architecture = "given" if self.params.urls else architecture_of(folder)
         with self._locks[architecture], self.slots:
-            round_ = self._stopped
+            self._go_on()
             warm = self._loaded(model, folder, architecture)
             try:
-                yield [Backend(w.endpoint, partial(self._revived, w, model, folder, round_)) for w in warm]
+                yield [Backend(w.endpoint, partial(self._revived, w, model, folder)) for w in warm]
             finally:
                 for w in warm:
                     w.holds = "" if driven else w.holds
@@ -116,10 +115,13 @@ class Fleet:
         """New servers, or those of others that answer in time."""
         if self.params.urls:
             names = self._starters.map(lambda url: served_name(url, self.params.ready_s), self.params.urls)
-            found = [_Warm(None, url, name) for url, name in zip(self.params.urls, names, strict=True) if name]
+            told = list(zip(self.params.urls, names, strict=True))
+            found = [_Warm(None, url, name) for url, name in told if name]
+            for url in (url for url, name in told if not name):
+                self.report(f"server {url} was not ready in {self.params.ready_s:.0f} s, it is left out")
             if not found:
-                told = f"none of {', '.join(self.params.urls)} was ready in {self.params.ready_s:.0f} s"
-                raise EndpointError(told, "start the servers, or take the urls out of [cluster.engine]")
+                none = f"none of {', '.join(self.params.urls)} was ready in {self.params.ready_s:.0f} s"
+                raise EndpointError(none, "start the servers, or take the urls out of [cluster.engine]")
             return found
         logs = [f"{self.engine}-{architecture}-{i}.log" for i in range(self.params.servers)]
         starting = [
@@ -128,14 +130,19 @@ class Fleet:
         wait(starting)
         try:
             made = [f.result() for f in starting]
-        except ModelError:
+        except R1Error:
             for server in (f.result() for f in starting if not f.exception()):
                 server.stop()
             raise
         return [_Warm(s, s.url, SERVED_NAME, model.digest, place=i) for i, s in enumerate(made)]
 
     def _start(self, folder: Path, log: Path, place: int) -> Server:
-        return start_server(folder, self.engine, self.python, log, self.params, place)
+        return start_server(folder, self.engine, self.python, log, self.params, place, self.stopped)
+
+    def _go_on(self) -> None:
+        """Whoever waited for its turn while the run was stopped gets none."""
+        if self.stopped.is_set():
+            raise RunStopped("the run is being stopped", "run again to continue")
 
     def _start_anew(self, warm: _Warm, model: Manifest, folder: Path) -> None:
         assert warm.server is not None, "servers of others are not started"
@@ -160,11 +167,10 @@ class Fleet:
             )
         warm.checked = True
 
-    def _revived(self, warm: _Warm, model: Manifest, folder: Path, round_: int) -> Endpoint:
+    def _revived(self, warm: _Warm, model: Manifest, folder: Path) -> Endpoint:
         """The server again, with its weights, after it died or stalled."""
         told = f"server {warm.url} is gone"
-        if self._stopped != round_:
-            raise EndpointError(f"{told}: the run is being stopped", "run again to continue")
+        self._go_on()
         if warm.server is None:
             if not served_name(warm.url, self.params.down_s):
                 raise EndpointError(f"{told} for {self.params.down_s:.0f} s", "see why it ended, then run again")
@@ -176,8 +182,6 @@ class Fleet:
                 raise EndpointError(f"{told}\nit was started {STARTS} times", f"see {warm.server.log}")
             self.report(f"{told}\nstarts anew")
             self._start_anew(warm, model, folder)
-        if self._stopped != round_ and warm.server:
-            warm.server.stop()
         self._load(warm, model, folder)
         return warm.endpoint
 

@@ -8,19 +8,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
-from r1data.endpoint import Endpoint, Unanswered, ask, healthy, tokens_made
-from r1data.errors import EndpointError, R1Error
+from r1data.endpoint import Endpoint, Unanswered, ask, healthy, on_loopback, tokens_made
+from r1data.errors import EndpointError, R1Error, boundary
 
-ATTEMPTS = 5
+ATTEMPTS = 6
+DEATHS = 4
 LONGEST_WAIT_S = 30.0
 HEALTH_S = 5.0
-LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 REMEDY = "check that the server is up; answers recorded so far are kept, run again to continue"
 Revive = Callable[[], Endpoint]
+T = TypeVar("T")
 
 
 @dataclass
@@ -51,9 +52,11 @@ class Router:
 
     async def __aenter__(self) -> "Router":
         """Open connections when they are needed; start the watchdog."""
+        if not self.backends:
+            raise EndpointError("no server to ask", "name at least one URL")
         # the watchdog, not a time-out, ends what stalls: an answer may take an hour
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
-        abroad = any(not b.endpoint.url.startswith(LOOPBACK) for b in self.backends)
+        abroad = any(not on_loopback(b.endpoint.url) for b in self.backends)
         self._session = aiohttp.ClientSession(
             timeout=timeout, connector=aiohttp.TCPConnector(limit=0), trust_env=abroad
         )
@@ -72,19 +75,28 @@ class Router:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._session.close()
 
-    async def post(self, path: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """The JSON answer of whichever server is least loaded; `EndpointError` after five attempts or without any."""
+    async def post(self, path: str, payload: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> T:
+        """What `read` makes of the answer of whichever server is least loaded; `read` raises `Unanswered`, too.
+
+        `EndpointError` after six attempts, or when four servers died of it or beside it.
+        """
         faults: list[str] = []
-        while len(faults) < ATTEMPTS:
+        deaths = 0
+        while len(faults) < ATTEMPTS and deaths < DEATHS:
             backend = await self._least_loaded()
             try:
-                return await self._asked(backend, path, payload)
+                return read(await self._asked(backend, path, payload))
             except Unanswered as e:
                 if not backend.up or (e.unreachable and not await self._healthy(backend)):
-                    self._take_out(backend, str(e))  # sent again elsewhere: not this request's fault
+                    self._take_out(backend, str(e))  # sent again elsewhere: hardly this request's fault
+                    deaths += 1
                     continue
                 faults.append(str(e))
                 await asyncio.sleep(_wait(len(faults), e) if len(faults) < ATTEMPTS else 0)
+        if deaths == DEATHS:
+            told = f"servers went away {DEATHS} times while they had this request, last {backend.endpoint.url}"
+            asked = str(payload.get("prompt") or payload.get("messages"))[:200]
+            raise EndpointError(f"{told}: {backend.fault}; it begins with {asked!r}", "does it kill them?")
         raise EndpointError(
             f"{backend.endpoint.url}{path}: gave up after {ATTEMPTS} attempts, last: {faults[-1]}", REMEDY
         )
@@ -96,7 +108,8 @@ class Router:
             found = await task
         except asyncio.CancelledError:
             task.cancel()
-            if backend.up:
+            current = asyncio.current_task()
+            if backend.up or (current and current.cancelling()):
                 raise
             raise Unanswered(backend.fault, unreachable=True) from None
         finally:
@@ -125,11 +138,13 @@ class Router:
         try:
             if backend.fault.endswith("(stalled)") and backend.answers == backend.answers_at_stall:
                 raise EndpointError(f"{backend.endpoint.url}: {backend.fault}, twice without an answer", REMEDY)
-            backend.answers_at_stall = backend.answers
-            if backend.revive:
-                backend.endpoint = await asyncio.to_thread(backend.revive)
-            else:
-                await self._wait_until_healthy(backend)
+            if backend.fault.endswith("(stalled)"):
+                backend.answers_at_stall = backend.answers
+            with boundary(EndpointError, f"{backend.endpoint.url}: cannot be brought back", REMEDY):
+                if backend.revive:
+                    backend.endpoint = await asyncio.to_thread(backend.revive)
+                else:
+                    await self._wait_until_healthy(backend)
         except R1Error as e:
             await self._lost(backend, e)
             return

@@ -6,25 +6,25 @@ the order of arrival, so that a run that was interrupted takes the same ones.
 """
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
-from r1data.errors import ContextOverflow, R1Error
+from r1data.errors import ContextOverflow, RunStopped, first_error
 from r1data.generate.client import Completion, CompletionRequest, Decoding, complete
 from r1data.generate.pool import Pool
+from r1data.generate.recorder import Recorder
 from r1data.generate.router import Router
 from r1data.generate.sampling import Prompt
 from r1data.progress import Progress, Watch
 from r1data.sampling_params import SamplingParams
 from r1data.spending import Spending
 
-PART_ROWS = 1_000
-PART_SECONDS = 30.0
 TICK_S = 0.5
 CHILDREN = 16
 
@@ -110,12 +110,11 @@ class Sampler:
             continue_once=sampling.truncated == "continue",
         )
         self.waiting: deque[CompletionRequest] = deque()
-        self.rows: list[dict[str, Any]] = []
+        self.recorder = Recorder(pool)
         self.unjudged: list[tuple[Turn, Answered]] = []
         self.judging = self.flying = 0
         self.own_devices = True
-        self.writing: asyncio.Task[None] | None = None
-        self.flushed = time.monotonic()
+        self.stopped = threading.Event()
 
     def load(self) -> None:
         """Take in what is recorded, judged again where verdicts decide how much is asked."""
@@ -152,16 +151,14 @@ class Sampler:
                 await self._feed(router, group)
                 ticking.cancel()
                 judging.cancel()
-        except* R1Error as errors:
-            raise errors.exceptions[0] from None  # the first says why; the rest follow from it
+        except BaseExceptionGroup as group:
+            raise first_error(group) from None
         finally:
-            if self.writing:
-                await asyncio.wait([self.writing])
-            self._write(self._unwritten())
-            self.progress.ended = time.monotonic()
-            self.watch(self.progress)
-        if self.writing:
-            self.writing.result()
+            try:
+                await self.recorder.close()
+            finally:
+                self.progress.ended = time.monotonic()
+                self.watch(self.progress)
 
     def spent(self) -> str | None:
         """Which limit of the budget has stopped it, if any did."""
@@ -169,6 +166,8 @@ class Sampler:
 
     async def _feed(self, router: Router, group: asyncio.TaskGroup) -> None:
         while True:
+            if self.stopped.is_set():
+                raise RunStopped("the run is being stopped", "run again to continue: what was answered is recorded")
             while self.waiting and self._room(self.waiting[0].n) and not self.spending.exhausted():
                 request = self.waiting.popleft()
                 self.flying += request.n
@@ -180,8 +179,9 @@ class Sampler:
             self.woken.clear()
 
     def _room(self, n: int) -> bool:
-        """Whether n more may fly; a judge who falls behind holds the rest back."""
-        return (not self.flying or self.flying + n <= self.in_flight) and len(self.unjudged) < 8 * self.in_flight
+        """Whether n more may fly; a judge or a lake that falls behind holds the rest back."""
+        behind = len(self.unjudged) >= 8 * self.in_flight or self.recorder.full
+        return not behind and (not self.flying or self.flying + n <= self.in_flight)
 
     async def _one(self, router: Router, request: CompletionRequest) -> None:
         turn = self.turns[str(request.prompt)]
@@ -197,7 +197,7 @@ class Sampler:
         start, seen = int(request.tag), self.progress
         since = (time.monotonic() - seen.started) * 1000
         for offset, answer in enumerate(answers):
-            self.rows.append(self.pool.row(turn.prompt, start + offset, answer, since))
+            self.recorder.add(self.pool.row(turn.prompt, start + offset, answer, since))
             cut = answer.finish_reason == "length"
             seen.truncated += cut
             seen.truncated_tokens += answer.tokens * cut
@@ -264,21 +264,6 @@ class Sampler:
             now = time.monotonic()
             self.spending.add(0, (now - last) * servers)
             last = now
-            if len(self.rows) >= PART_ROWS or (self.rows and now - self.flushed >= PART_SECONDS):
-                await self._flush()
+            await self.recorder.flush_if_due()
             self.watch(self.progress)
             self.woken.set()
-
-    async def _flush(self) -> None:
-        if self.writing:
-            await self.writing
-        self.writing = asyncio.create_task(asyncio.to_thread(self._write, self._unwritten()))
-
-    def _unwritten(self) -> list[dict[str, Any]]:
-        found, self.rows = self.rows, []
-        self.flushed = time.monotonic()
-        return found
-
-    def _write(self, rows: list[dict[str, Any]]) -> None:
-        for start in range(0, len(rows), PART_ROWS):
-            self.pool.add(rows[start : start + PART_ROWS])

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Literal
 
 from r1data.child import tied
 from r1data.endpoint import wait_healthy
-from r1data.errors import ModelError
+from r1data.errors import ModelError, RunStopped
 from r1data.recipe import EngineParams
 
 Engine = Literal["vllm", "fake"]
@@ -69,7 +70,13 @@ class Server:
 
 
 def start_server(
-    model: Path, engine: Engine, python: str, log: Path, params: EngineParams = DEFAULT, place: int = 0
+    model: Path,
+    engine: Engine,
+    python: str,
+    log: Path,
+    params: EngineParams = DEFAULT,
+    place: int = 0,
+    stopped: threading.Event | None = None,
 ) -> Server:
     """Start a server of a model folder and wait until it is ready; else `ModelError` with its last log lines.
 
@@ -89,7 +96,11 @@ def start_server(
             env={**os.environ, **ENVIRONMENT, **_devices(params, place)},
         )
     server = Server(f"http://127.0.0.1:{port}", process, log)
-    if not wait_healthy(server.url, params.ready_s, server.alive):
+    stop = stopped or threading.Event()
+    if not wait_healthy(server.url, params.ready_s, lambda: server.alive() and not stop.is_set()) or stop.is_set():
+        if stop.is_set():
+            server.stop()
+            raise RunStopped(f"{engine} server of {model}: the run was stopped while it started", "run again")
         state = "did not get ready in time" if server.alive() else f"ended with code {process.returncode}"
         server.stop()
         raise ModelError(f"{engine} server of {model} {state}; its last lines:\n{server.last_lines()}", f"see {log}")

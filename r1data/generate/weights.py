@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from r1data.endpoint import on_loopback
 from r1data.errors import EndpointError
 
 DEADLINE_S = 120.0
@@ -15,7 +16,7 @@ def update_weights(url: str, weights: Path, version: str) -> None:
 
     Pause, start, update, finish, drop the prefix cache, resume.
     """
-    with httpx.Client(timeout=DEADLINE_S) as client:
+    with httpx.Client(timeout=DEADLINE_S, trust_env=not on_loopback(url)) as client:
         _control(client, url, "/init_weight_transfer_engine", {"init_info": {}})
         _control(client, url, "/pause", None, {"mode": "keep"})
         try:
@@ -30,7 +31,7 @@ def update_weights(url: str, weights: Path, version: str) -> None:
 def prompt_logprobs(url: str, model: str, token_ids: list[int]) -> list[float]:
     """The log-probs that the server gives to the tokens of a prompt, the first token left out; [] if it has none."""
     payload = {"model": model, "prompt": token_ids, "max_tokens": 1, "temperature": 1.0, "prompt_logprobs": 0}
-    with httpx.Client(timeout=DEADLINE_S) as client:
+    with httpx.Client(timeout=DEADLINE_S, trust_env=not on_loopback(url)) as client:
         answer = _control(client, url, "/v1/completions", payload)
     rows = answer["choices"][0].get("prompt_logprobs") or []
     return [row[str(t)]["logprob"] for row, t in zip(rows[1:], token_ids[1:], strict=False)]

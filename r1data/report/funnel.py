@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from r1data.manifest import read_rows
+from r1data.manifest import read_manifest, read_rows
 from r1data.refs import list_refs, resolve
 from r1data.storage import Lake
 
 COLUMNS = ("", "rows", "share")
+CLEANED = ("contaminated", "duplicates")
 EXAMPLES = 4
 LONGEST = 1_500
 
@@ -49,10 +50,9 @@ def funnel(lake: Lake, recipe: str, stage: str) -> Funnel | None:
     names = [f"{recipe}/{stage}/{table}" for table in ("candidates", "drops")]
     if not set(names) <= set(list_refs(lake)):
         return None
-    candidates, drops = (resolve(lake, name) for name in names)
-    left = pl.DataFrame(read_rows(lake, drops, ["gate", "reason"])).group_by("gate", "reason").len("rows")
+    left = _left(lake, recipe, stage, ["gate", "reason"]).group_by("gate", "reason").len("rows")
     left = left.sort("rows", "gate", "reason", descending=[True, False, False])
-    return Funnel(candidates.rows, tuple(left.iter_rows()))
+    return Funnel(resolve(lake, names[0]).rows, tuple(left.iter_rows()))
 
 
 def kept(lake: Lake, recipe: str, stage: str) -> list[str]:
@@ -69,9 +69,17 @@ def kept(lake: Lake, recipe: str, stage: str) -> list[str]:
 def dropped(lake: Lake, recipe: str, stage: str) -> list[Dropped]:
     """One row that left for each gate and reason."""
     columns = ["gate", "reason", "value", "evidence"]
-    rows = pl.DataFrame(read_rows(lake, resolve(lake, f"{recipe}/{stage}/drops"), columns)).select(columns)
-    firsts = rows.unique(["gate", "reason"], keep="first", maintain_order=True)
+    firsts = _left(lake, recipe, stage, columns).unique(["gate", "reason"], keep="first", maintain_order=True)
     return [Dropped(gate, reason, value, _cut(text)) for gate, reason, value, text in firsts.iter_rows()]
+
+
+def _left(lake: Lake, recipe: str, stage: str, columns: list[str]) -> pl.DataFrame:
+    """The drops of a stage: of its gates, and of what its examples were cleaned of besides."""
+    made = [n for n in (f"{recipe}/{stage}/reasoning", f"{recipe}/{stage}") if n in list_refs(lake)]
+    parents = resolve(lake, made[0]).parents if made else ()
+    tables = [resolve(lake, f"{recipe}/{stage}/drops")]
+    tables += [read_manifest(lake, p.path) for p in parents if p.role in CLEANED]
+    return pl.concat([pl.DataFrame(read_rows(lake, table, columns)).select(columns) for table in tables])
 
 
 def _cut(text: str) -> str:

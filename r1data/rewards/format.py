@@ -29,7 +29,7 @@ def format_ok(completion: str, finish_reason: str) -> bool:
 
 def thought(completion: str) -> str | None:
     """The chain of thought, or None where there is none."""
-    found = _THOUGHT.search(completion)
+    found = _THOUGHT.search(completion, 0, _closed(completion, "</think>"))
     return found.group(1).strip() if found else None
 
 
@@ -38,9 +38,17 @@ def summary(completion: str) -> str:
     return _outside(completion).replace("<answer>", " ").replace("</answer>", "").strip()
 
 
+def answer_in_summary(completion: str) -> bool | None:
+    """Whether what the summary says beside its answer tags states the answer; None without the one or the other."""
+    said, answer = _untagged(_outside(completion)), answer_text(completion)[0]
+    if answer is None or not any(c.isalnum() for c in said):
+        return None
+    return re.search(rf"(?<!\d){re.escape(answer)}(?!\d)", said) is not None
+
+
 def answer_text(completion: str) -> tuple[str | None, str]:
     """The final answer as written and how it was found; None with `several_answers`, `nested_tags` or `no_answer`."""
-    tagged = [a.strip() for a in _ANSWER.findall(completion)]
+    tagged = [a.strip() for a in _ANSWER.findall(completion, 0, _closed(completion, "</answer>"))]
     if any(_TAG.search(a) for a in tagged):
         return None, "nested_tags"  # not left to the verifier: a policy must not earn "undecided" by torn tags
     if tagged and not any(tagged):
@@ -52,7 +60,18 @@ def answer_text(completion: str) -> tuple[str | None, str]:
 
 def _outside(completion: str) -> str:
     """What is not in a thought, finished or not."""
-    return _OPEN_THOUGHT.sub("", _THOUGHT.sub("", completion))
+    end = _closed(completion, "</think>")
+    return _OPEN_THOUGHT.sub("", _THOUGHT.sub("", completion[:end]) + completion[end:])
+
+
+def _untagged(text: str) -> str:
+    end = _closed(text, "</answer>")
+    return _ANSWER.sub(" ", text[:end]) + text[end:]
+
+
+def _closed(text: str, tag: str) -> int:
+    """Where the last such tag ends: beyond it a search for pairs would try every opening one, in quadratic time."""
+    return text.rfind(tag) + len(tag) if tag in text else 0
 
 
 def answer_in(text: str) -> tuple[str | None, str]:

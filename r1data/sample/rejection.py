@@ -1,4 +1,4 @@
-"""Rejection sampling: the judge of candidates while they are made. What counts is what the dataset would keep."""
+"""Rejection sampling: the judge of candidates while they are made. What counts is right and passes the gates."""
 
 from collections.abc import Sequence
 

@@ -6,6 +6,7 @@ Other sources, where the recipe has their sections, stand beside it: each with v
 from r1data.data_params import WHERE_SERVED
 from r1data.errors import RecipeError
 from r1data.recipe import GateParams, Recipe
+from r1data.stages.cleaning import cleaned
 from r1data.stages.gates import difficulty, gated
 from r1data.stages.sampling import GenerateParams, NoParams, audited, examined, kinds_of, sampled
 from r1data.step import ELSEWHERE, Node
@@ -31,7 +32,7 @@ PROBLEMS = {"problems": "problems"}
 
 
 def nodes(recipe: Recipe) -> list[Node]:
-    """candidates, verdicts, measures, drops, difficulty, the refinement, other sources, and the examples themselves."""
+    """candidates, verdicts, measures, drops, difficulty, cleaning, refinement, other sources, and the examples."""
     part, gate = recipe.cold_start, _zero_gate(recipe)
     params = GenerateParams(
         split="train",
@@ -49,12 +50,15 @@ def nodes(recipe: Recipe) -> list[Node]:
     }
     alone = not others and part.zero.quota is None
     name = "cold_start" if alone else "cold_start/zero"
+    cleaning, gone = cleaned(recipe, "cold_start", STAGE, part.dedup)
+    kept = {**KEPT, **gone}
     return [
         *sampled(recipe, "cold_start", STAGE, "zero", params),
         audited(recipe, "cold_start", STAGE),
         gated("cold_start", STAGE, gate, part.sampling),
         difficulty("cold_start", STAGE, gate, part.sampling),
-        *(_by_teacher(recipe, name) if part.teacher else [_by_rule(name)]),
+        *cleaning,
+        *(_by_teacher(recipe, name, kept) if part.teacher else [_by_rule(name, kept)]),
         *(node for found in others.values() for node in found),
         *([] if alone else _united(recipe, ("zero", *others))),
     ]
@@ -75,16 +79,16 @@ def _refined_gate(gate: GateParams) -> GateParams:
     return gate.model_copy(update={"language_consistency": 1.0})
 
 
-def _by_rule(name: str) -> Node:
-    return Node(name, STAGE, COLD_START, NoParams(), KEPT, frozenset({"problems"}))
+def _by_rule(name: str, kept: dict[str, str]) -> Node:
+    return Node(name, STAGE, COLD_START, NoParams(), kept, frozenset({"problems", "duplicates"} & set(kept)))
 
 
-def _by_teacher(recipe: Recipe, name: str) -> list[Node]:
+def _by_teacher(recipe: Recipe, name: str, kept: dict[str, str]) -> list[Node]:
     """The teacher's answers, which pass the same verifier and gates, and the examples made of them."""
     part = recipe.cold_start
     assert part.teacher is not None, "asked for only with a teacher"
     params = RefineParams(**part.teacher.model_dump(exclude={*WHERE_SERVED, "mixed"}))
-    kept = {**KEPT, "measures": "cold_start/measures"}
+    kept = {**kept, "measures": "cold_start/measures"}
     refined = {"refined": "cold_start/refined/candidates", "refined_drops": "cold_start/refined/drops"}
     return [
         Node("cold_start/refined/candidates", STAGE, REFINE, params, kept),
@@ -124,10 +128,12 @@ def _feedback(recipe: Recipe) -> list[Node]:
 def _through_gates(recipe: Recipe, prefix: str, source: str) -> list[Node]:
     """verdicts, measures and drops of the candidates below a prefix, and the examples made of what is left."""
     told = SourceParams(source=source, template=recipe.zero_template)
-    tables = {**{t: f"{prefix}/{t}" for t in ("candidates", "drops")}, **PROBLEMS}
+    cleaning, gone = cleaned(recipe, prefix, STAGE, recipe.cold_start.dedup)
+    tables = {**{t: f"{prefix}/{t}" for t in ("candidates", "drops")}, **PROBLEMS, **gone}
     return [
         *examined(recipe, prefix, STAGE),
         gated(prefix, STAGE, recipe.cold_start.gate),
+        *cleaning,
         Node(prefix, STAGE, SOURCED, told, tables),
     ]
 

@@ -2,6 +2,7 @@
 
 from r1data.data_params import WHERE_SERVED
 from r1data.recipe import Recipe
+from r1data.stages.cleaning import cleaned
 from r1data.stages.gates import difficulty, gated
 from r1data.stages.sampling import GenerateParams, NoParams, audited, kinds_of, sampled
 from r1data.step import Node
@@ -20,7 +21,7 @@ from r1data.steps.mixture import COMPOSITION, LEFT_OUT, MIXTURE
 
 
 def nodes(recipe: Recipe) -> list[Node]:
-    """candidates, verdicts, measures, drops, difficulty, the reasoning and the general examples, and the mixture."""
+    """candidates, verdicts, measures, drops, difficulty, cleaning, reasoning and general examples, and the mixture."""
     part = recipe.sft_mix
     params = GenerateParams(
         split="train",
@@ -32,12 +33,15 @@ def nodes(recipe: Recipe) -> list[Node]:
         seed=recipe.seed + 1,
     )
     kept = {"candidates": "sft_mix/candidates", "drops": "sft_mix/drops", "problems": "problems"}
+    cleaning, gone = cleaned(recipe, "sft_mix", "sft_mix", part.dedup)
+    whole = frozenset({"problems", "duplicates"} & {*kept, *gone})
     return [
         *sampled(recipe, "sft_mix", "sft_mix", "dev2", params),
         audited(recipe, "sft_mix", "sft_mix"),
         gated("sft_mix", "sft_mix", part.gate, part.sampling),
         difficulty("sft_mix", "sft_mix", part.gate, part.sampling),
-        Node("sft_mix/reasoning", "sft_mix", REASONING, NoParams(), kept, frozenset({"problems"})),
+        *cleaning,
+        Node("sft_mix/reasoning", "sft_mix", REASONING, NoParams(), {**kept, **gone}, whole),
         *_general(recipe),
         *_mixture(recipe),
     ]

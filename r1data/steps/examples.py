@@ -26,11 +26,14 @@ class GeneralParams(Params):
 
 
 def cold_start(
-    *, params: Params, candidates: pl.DataFrame, drops: pl.DataFrame, problems: pl.DataFrame
+    *, params: Params, candidates: pl.DataFrame, drops: pl.DataFrame, problems: pl.DataFrame, **others: pl.DataFrame
 ) -> pl.DataFrame:
-    """SFT_EXAMPLES from what passed the gates: the thought in the problem's language, and a summary added."""
+    """SFT_EXAMPLES from what passed the gates: the thought in the problem's language, and a summary added.
+
+    Here and below, `others` are further tables of drops: contaminated, near-duplicates.
+    """
     rows = []
-    for row in kept(candidates, drops, problems):
+    for row in kept(candidates, drops, problems, **others):
         answer, _ = answer_text(row["completion"])
         chain = thought(row["completion"])
         assert answer is not None, f"{row['candidate_id']}: passed the gates without an answer"
@@ -45,11 +48,12 @@ def cold_start(
     return examples_frame(rows)
 
 
-def reasoning(*, params: Params, candidates: pl.DataFrame, drops: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:
+def reasoning(
+    *, params: Params, candidates: pl.DataFrame, drops: pl.DataFrame, problems: pl.DataFrame, **others: pl.DataFrame
+) -> pl.DataFrame:
     """SFT_EXAMPLES of the candidates that passed the gates, as they are."""
-    return examples_frame(
-        [example(r, r["completion"], "rejection sampling") for r in kept(candidates, drops, problems)]
-    )
+    passed = kept(candidates, drops, problems, **others)
+    return examples_frame([example(r, r["completion"], "rejection sampling") for r in passed])
 
 
 def general(*, params: GeneralParams, problems: pl.DataFrame) -> pl.DataFrame:
@@ -87,10 +91,14 @@ def mix(*, params: Params, reasoning: pl.DataFrame, general: pl.DataFrame) -> pl
     return pl.concat([reasoning, general])
 
 
-def kept(candidates: pl.DataFrame, drops: pl.DataFrame, problems: pl.DataFrame) -> list[dict[str, str]]:
-    """The candidates that passed the gates, by candidate_id, with what their problems say; `gold` is the answer."""
+def kept(
+    candidates: pl.DataFrame, drops: pl.DataFrame, problems: pl.DataFrame, **others: pl.DataFrame
+) -> list[dict[str, str]]:
+    """The candidates in no table of drops, by candidate_id, with what their problems say; `gold` is the answer."""
     about = problems.select("problem_id", "language", "category", "metadata", "licence", gold=pl.col("answer"))
-    passed = candidates.join(drops, left_on="candidate_id", right_on="row_id", how="anti")
+    passed = candidates
+    for gone in (drops, *others.values()):
+        passed = passed.join(gone, left_on="candidate_id", right_on="row_id", how="anti")
     return passed.join(about, on="problem_id", how="inner").sort("candidate_id").to_dicts()
 
 

@@ -47,7 +47,7 @@ def drops(
             gate, reason, value = miss
             aside = params.length_study and gate == "truncated"
             reason = "kept_for_length_study" if aside else reason
-            evidence = row["completion"][:EVIDENCE]
+            evidence = (row["completion"] or "")[:EVIDENCE]
             rows.append((row["candidate_id"], row["problem_id"], gate, reason, value, evidence))
     return pl.DataFrame(rows, schema={f.name: pl.String for f in TABLES["drops"].schema}, orient="row")
 
@@ -60,6 +60,8 @@ def _ordered(params: GateParams, joined: pl.DataFrame) -> pl.DataFrame:
 
 def missed(params: GateParams, row: dict[str, Any]) -> tuple[str, str, str] | None:
     """(gate, reason, value) of the first gate that a candidate's row, with verdict and measures, misses."""
+    if row["characters"] is None:
+        return "measures", "no_completion", ""
     consistency = row["language_consistency"]
     mixed = row["units_en"] > 0 and row["units_zh"] > 0
     target = params.language_consistency
@@ -91,4 +93,4 @@ def _content(row: dict[str, Any]) -> str:
     return row_id(row["problem_id"], row["completion"])
 
 
-GATE = Step("gate", "2", "map", TABLES["drops"], drops)
+GATE = Step("gate", "3", "map", TABLES["drops"], drops)

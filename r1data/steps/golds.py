@@ -31,6 +31,23 @@ def wanted_columns(kind: str, columns: Mapping[str, str]) -> dict[str, str]:
     return {"question": "question", **{c: c for c in ours}, **columns}
 
 
+def fault_of(kind: str, record: Record, columns: Mapping[str, str]) -> str:
+    """Why a file's record can be no problem: a code for the drops; empty where nothing is wrong."""
+    question = record[columns["question"]]
+    if question is None or not str(question).strip():
+        return "no_question"
+    needed = () if kind == "general" else HUMANEVAL if kind == "code" and "asserts" in columns else COLUMNS[kind]
+    if any(record[columns[c]] is None for c in needed):
+        return "no_gold"
+    texts = (record.get(theirs) for theirs in columns.values())
+    return "lone_surrogate" if any(printable(t) != str(t) for t in texts) else ""
+
+
+def printable(value: Any) -> str:
+    """A value as text that can be written as UTF-8: lone surrogates as escapes."""
+    return str(value).encode("utf-8", "backslashreplace").decode()
+
+
 def gold(kind: str, record: Record, columns: Mapping[str, str], source: str) -> tuple[str, str]:
     """(the gold text, what follows the question) of a file's record; raises `RecipeError` naming source and fault."""
     if kind == "choice":
@@ -40,7 +57,8 @@ def gold(kind: str, record: Record, columns: Mapping[str, str], source: str) -> 
             return _humaneval(*(str(record[columns[c]]) for c in HUMANEVAL)), ""
         tests = record[columns["tests"]]
         return tests if isinstance(tests, str) else json.dumps(_told(tests), ensure_ascii=False), ""
-    return str(record[columns["answer"]]), ""
+    answer = record[columns["answer"]]
+    return "" if answer is None else str(answer), ""
 
 
 def _told(tests: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Problems from reasoning-gym, from any JSONL or Parquet URL, and the demo's small talk; splits disjoint by content.
 
 Where the same problem stands in two splits, benchmark wins over eval, and eval over train; `assert_disjoint` checks.
-What leaves (the same problem again, a sum without a wording) is in `problem_drops`.
+What leaves (the same problem again, a sum without a wording, a row without question or gold) is in `problem_drops`.
 """
 
 import json
@@ -17,7 +17,7 @@ from r1data.params import Params
 from r1data.recipe import SourceParams
 from r1data.step import Step
 from r1data.steps.files import column_names, records_of
-from r1data.steps.golds import gold, logic_gold, wanted_columns
+from r1data.steps.golds import fault_of, gold, logic_gold, printable, wanted_columns
 from r1data.steps.small_talk import small_talk
 from schemas import TABLES
 
@@ -60,13 +60,19 @@ def _split(params: ProblemsParams) -> tuple[list[dict[str, Any]], list[tuple[str
         first = None if unsaid else kept.setdefault(content(candidate), candidate)
         if first is candidate:
             continue
-        gate, reason = ("wording", "no_wording") if first is None else ("duplicate", f"in_{first['split']}")
+        gate, reason = _fault(candidate) if first is None else ("duplicate", f"in_{first['split']}")
         about = candidate["question"] or candidate["metadata"]
         name = row_id("dropped problem", candidate["source"], i, about)
         gone.append(
             (name, name if unsaid else candidate["problem_id"], gate, reason, candidate["source"], about[:EVIDENCE])
         )
     return list(kept.values()), gone
+
+
+def _fault(row: dict[str, Any]) -> tuple[str, str]:
+    """(gate, reason) of a row without a question."""
+    fault = json.loads(row["metadata"]).get("fault")
+    return ("source", fault) if fault else ("wording", "no_wording")
 
 
 def content(row: dict[str, Any]) -> str:
@@ -135,12 +141,24 @@ def _file(source: SourceParams, url: str) -> Iterator[dict[str, Any]]:
             remedy = f"set columns.{ours} to one of: {', '.join(theirs_all)}"
             raise RecipeError(f"source {source.name!r}: {url} has no column {theirs!r}", remedy)
     for record in ({**dict.fromkeys(theirs_all), **r} for r in records):
+        if fault := fault_of(source.kind, record, columns):
+            told = {"fault": fault, "question": printable(record[columns["question"]])}
+            yield row(source, "", "", source.language, told)
+            continue
         answer, added = gold(source.kind, record, columns, source.name)
         if source.answer_after:
             before, mark, after = answer.rpartition(source.answer_after)
             answer = after.strip() if mark else before
         language = str(record.get(columns.get("language", ""), source.language))
-        yield row(source, str(record[columns["question"]]) + added, answer, language, {})
+        question = str(record[columns["question"]]) + added
+        yield row(source, question, answer, language, _solution(source, record, columns))
+
+
+def _solution(source: SourceParams, record: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
+    """The reference solution of a held-out record that is graded by less than that; training text must not share it."""
+    theirs = columns.get("solution", columns["answer"] if source.answer_after else "")
+    held_out = source.split != "train" and source.kind != "code"
+    return {"solution": str(record[theirs])} if held_out and record.get(theirs) else {}
 
 
 def row(source: SourceParams, question: str, answer: str, language: str, metadata: dict[str, Any]) -> dict[str, Any]:
@@ -159,5 +177,5 @@ def row(source: SourceParams, question: str, answer: str, language: str, metadat
     }
 
 
-PROBLEMS = Step("problems", "1", "reduce", TABLES["problems"], problems)
-PROBLEM_DROPS = Step("problem_drops", "1", "reduce", TABLES["drops"], problem_drops)
+PROBLEMS = Step("problems", "2", "reduce", TABLES["problems"], problems)
+PROBLEM_DROPS = Step("problem_drops", "2", "reduce", TABLES["drops"], problem_drops)

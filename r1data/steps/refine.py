@@ -39,6 +39,7 @@ def refinements(
     drops: pl.DataFrame,
     measures: pl.DataFrame,
     problems: pl.DataFrame,
+    **others: pl.DataFrame,
 ) -> list[tuple[str, str, dict[str, str]]]:
     """(problem_id, teacher's prompt, candidate) of every candidate that passed the gates, by candidate_id."""
     questions = dict(problems.select("problem_id", "question").iter_rows())
@@ -47,7 +48,7 @@ def refinements(
     def prompt(row: dict[str, str]) -> str:
         return refinement(questions[row["problem_id"]], row["completion"], params, mixed=row["candidate_id"] in mixed)
 
-    return [(row["problem_id"], prompt(row), row) for row in kept(candidates, drops, problems)]
+    return [(row["problem_id"], prompt(row), row) for row in kept(candidates, drops, problems, **others)]
 
 
 def refined_examples(
@@ -59,11 +60,14 @@ def refined_examples(
     problems: pl.DataFrame,
     refined: pl.DataFrame,
     refined_drops: pl.DataFrame,
+    **others: pl.DataFrame,
 ) -> pl.DataFrame:
     """SFT_EXAMPLES: the refinements that passed the gates, asked with the prompt of the candidate they came from."""
     passed = refined.join(refined_drops, left_on="candidate_id", right_on="row_id", how="anti")
     answers = dict(passed.select("prompt", "completion").iter_rows())
-    asked = refinements(params=params, candidates=candidates, drops=drops, measures=measures, problems=problems)
+    asked = refinements(
+        params=params, candidates=candidates, drops=drops, measures=measures, problems=problems, **others
+    )
     source = f"zero, refined by {params.model}"
     return examples_frame([example(row, answers[prompt], source) for _, prompt, row in asked if prompt in answers])
 

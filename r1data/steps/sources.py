@@ -82,14 +82,19 @@ def _trained_on(params: EarlierParams, problems: pl.DataFrame) -> pl.DataFrame:
 
 
 def sourced(
-    *, params: SourceParams, candidates: pl.DataFrame, drops: pl.DataFrame, problems: pl.DataFrame
+    *,
+    params: SourceParams,
+    candidates: pl.DataFrame,
+    drops: pl.DataFrame,
+    problems: pl.DataFrame,
+    **others: pl.DataFrame,
 ) -> pl.DataFrame:
     """SFT_EXAMPLES of the candidates that passed the gates, as they are, under the template."""
     questions = dict(problems.select("problem_id", "question").iter_rows())
     return examples_frame(
         [
             {**example(row, row["completion"], params.source), "prompt": _prompt(params, questions[row["problem_id"]])}
-            for row in kept(candidates, drops, problems)
+            for row in kept(candidates, drops, problems, **others)
         ]
     )
 

@@ -7,7 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from r1data.child import tied
+from tests.running import members, wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -42,6 +45,28 @@ def test_killed_parent_ends_the_child() -> None:
     while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not alive(pid)
+
+
+@pytest.mark.parametrize("killed", ["parent and child", "child"])
+def test_a_group_ends_with_its_leader(killed: str) -> None:
+    """The leader has a child that ignores SIGTERM and does not look who its parent is."""
+    orphan = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    leader = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {orphan!r}], check=False)"
+    code = (
+        "import subprocess, sys, time; from r1data.child import tied;"
+        f"child = subprocess.Popen(tied([sys.executable, '-c', {leader!r}], 15), start_new_session=True);"
+        "print(child.pid, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        group = int(parent.stdout.readline())
+        wait_until(lambda: len(members(group)) == 3, 10)
+        time.sleep(0.5)  # the orphan ignores SIGTERM now
+        os.kill(group, signal.SIGKILL)
+        if killed == "child":
+            wait_until(lambda: not members(group), 10)
+        parent.send_signal(signal.SIGKILL)
+    wait_until(lambda: not members(group), 10)
 
 
 def test_a_child_whose_parent_is_gone_does_not_begin() -> None:

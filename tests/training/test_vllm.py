@@ -27,7 +27,7 @@ from r1data.manifest import FileEntry, Manifest
 from r1data.sampling_params import SamplingParams
 from r1data.storage import Lake
 from r1data.training_params import ArchitectureParams
-from tests.running import desk
+from tests.running import desk, members
 from training.checkpoint import probe
 from training.pretrain import configuration
 from training.tokens import trained_tokenizer
@@ -130,30 +130,17 @@ def test_killed_parent_leaves_no_server(fleet: Fleet, tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     group = int(parent.stdout.readline())
-    assert _members(group)
+    assert members(group)
     parent.send_signal(signal.SIGKILL)
     parent.wait(10)
     parent.stdout.close()
     deadline = time.monotonic() + 30
-    while _members(group) and time.monotonic() < deadline:
+    while members(group) and time.monotonic() < deadline:
         time.sleep(0.5)
-    left = _members(group)
+    left = members(group)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert left == []
-
-
-def _members(group: int) -> list[int]:
-    """Processes of a group that still run."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[2]) == group and fields[0] != "Z":
-            found.append(int(entry.parent.name))
-    return found
 
 
 def test_vllm_inside_the_trainer_gives_the_servers_rollouts(fleet: Fleet, tmp_path: Path) -> None:

@@ -1,16 +1,21 @@
 """Recorded answers: holes alone are asked for, and a changed anything never meets an old answer."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from r1data.digest import digest_table
 from r1data.endpoint import Endpoint
-from r1data.errors import CorruptShard
+from r1data.errors import CheckFailed, CorruptShard, RunStopped, StorageError
 from r1data.generate.candidates import Servers, candidates
+from r1data.generate.client import Completion
 from r1data.generate.pool import Pool, recorded
 from r1data.generate.router import Backend
 from r1data.generate.sampler import Answered, Judge, Outcome
@@ -176,3 +181,66 @@ def test_same_prompt_of_two_problems_is_asked_once(made: Callable[..., pl.DataFr
 def test_no_prompts_no_shards(lake: Lake, model: Manifest) -> None:
     found: Iterator[pl.DataFrame] = candidates(desk(lake), never, model, [], SAMPLING, "t")
     assert list(found) == []
+
+
+class SlowLake(Pool):
+    """Takes its time for every part, and fails once for each of the first ones."""
+
+    failures: ClassVar[list[int]] = []
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        """Slower than the answers come."""
+        time.sleep(0.3)
+        if self.failures:
+            self.failures.pop()
+            raise StorageError("the store is away", "wait")
+        super().add(rows)
+
+
+@pytest.mark.parametrize("failures", [0, 2], ids=["slow", "slow, and away for a moment"])
+def test_a_slow_lake_gets_everything(
+    made: Callable[..., pl.DataFrame], monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    monkeypatch.setattr("r1data.generate.candidates.Pool", SlowLake)
+    monkeypatch.setattr("r1data.generate.recorder.PART_ROWS", 20)
+    monkeypatch.setattr("r1data.generate.sampler.TICK_S", 0.05)
+    monkeypatch.setattr(SlowLake, "failures", [1] * failures)
+    assert made(sampling=SAMPLING.model_copy(update={"samples": 10})).height == 60
+
+
+def test_what_the_judge_raises_is_the_error(made: Callable[..., pl.DataFrame]) -> None:
+    def broken(_: Sequence[Answered]) -> list[Outcome]:
+        raise CheckFailed("the judge is not to be trusted")
+
+    with pytest.raises(CheckFailed, match="not to be trusted"):
+        made(sampling=ROUNDS, judge=broken)
+    assert made(sampling=ROUNDS, judge=right).height >= 12
+
+
+def test_a_stopped_run_asks_nothing_more(lake: Lake, server: Server, model: Manifest) -> None:
+    stopped = replace(desk(lake))
+    stopped.stopped.set()
+    with pytest.raises(RunStopped):
+        list(candidates(stopped, servers_of(server), model, PROMPTS, SAMPLING, "t"))
+
+
+def test_the_first_answer_stays_the_first_when_parts_are_merged(lake: Lake, model: Manifest) -> None:
+    pool = Pool(lake, Identity(model.digest, SAMPLING.digest(), "t"), model)
+    for n in range(40):
+        answer = Completion(f"answer {n}", (1,), (), "stop", 1, 1)
+        pool.add([pool.row(PROMPTS[0], 0, answer, 0.0)])
+    assert recorded(pool)["completion"].to_list() == ["answer 0"]
+    pool.compact()
+    pool.add([pool.row(PROMPTS[0], 0, Completion("late", (1,), (), "stop", 1, 1), 0.0)])
+    assert recorded(pool)["completion"].to_list() == ["answer 0"]
+
+
+def test_who_reads_while_parts_are_merged_misses_nothing(lake: Lake, model: Manifest) -> None:
+    pool = Pool(lake, Identity(model.digest, SAMPLING.digest(), "t"), model)
+    for n in range(40):
+        pool.add([pool.row(PROMPTS[0], n, Completion(f"answer {n}", (1,), (), "stop", 1, 1), 0.0)])
+    tables = pool.tables()
+    read = [next(tables)]
+    pool.compact()
+    read += list(tables)
+    assert pl.DataFrame(pa.concat_tables(read))["sample_index"].n_unique() == 40

@@ -60,9 +60,11 @@ def scripted() -> Iterator[Callable[[list[Fault]], Endpoint]]:
         (429, b"slow down", {"Retry-After": "0"}),
         (200, b"<html>", {}),
         (200, b"[1]", {}),
+        (200, b'{"choices": 7}', {}),
+        (200, GOOD.replace(b'"stop"', b'"abort"'), {}),
         (200, GOOD[:20], {"Content-Length": "500"}),
     ],
-    ids=["500", "429 with Retry-After", "garbage", "no object", "half a body"],
+    ids=["500", "429 with Retry-After", "garbage", "no object", "no choices", "broken off", "half a body"],
 )
 def test_what_may_pass_is_tried_again(scripted: Callable[[list[Fault]], Endpoint], fault: Fault) -> None:
     assert completions(scripted([fault]), ASKED, DECODING)[0][0].text == "ok"
@@ -74,8 +76,8 @@ def test_wrong_request_is_final_and_says_why(scripted: Callable[[list[Fault]], E
 
 
 def test_server_that_stays_broken_is_one_error(scripted: Callable[[list[Fault]], Endpoint]) -> None:
-    broken: list[Fault] = [(503, b"busy", {"Retry-After": "0"})] * 5
-    with pytest.raises(EndpointError, match=r"gave up after 5 attempts.*503"):
+    broken: list[Fault] = [(503, b"busy", {"Retry-After": "0"})] * 6
+    with pytest.raises(EndpointError, match=r"gave up after 6 attempts.*503"):
         completions(scripted(broken), ASKED, DECODING)
 
 

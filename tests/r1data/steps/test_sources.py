@@ -88,6 +88,13 @@ def test_every_source_has_its_place_in_the_funnel(tmp_path: Path) -> None:
     assert {n.stage for n in nodes.values()} == set(STAGES)
 
 
+def test_near_duplicates_leave_every_source(tmp_path: Path) -> None:
+    sections = ALL.format(url="http://127.0.0.1:1", file="people.jsonl")
+    nodes = nodes_of(recipe_with(tmp_path, f"{sections}\n[cold_start.dedup]\n"))
+    for source in ("few_shot", "reflective", "feedback"):
+        assert nodes[f"cold_start/{source}"].inputs["duplicates"] == f"cold_start/{source}/duplicates"
+
+
 def test_an_earlier_run_that_is_not_there_is_waited_for(tmp_path: Path, lake: Lake) -> None:
     recipe = recipe_with(tmp_path, '\n[cold_start.feedback]\nref = "earlier/sft_mix"\n')
     lines = {line.node: line for line in plan(lake, recipe)}

@@ -16,7 +16,7 @@ from r1data.steps.arithmetic import Sum, rewritten, sum_of, summary_sentence
 from r1data.steps.corpus import CorpusParams, corpus
 from r1data.steps.examples import GeneralParams, cold_start, general
 from r1data.steps.gates import DropsParams, drops
-from r1data.steps.measures import measures, repetition
+from r1data.steps.measures import measures
 from r1data.steps.preferences import preferences, safety_labels
 from r1data.steps.problems import ProblemsParams, assert_disjoint, content, problem_drops, problems
 from r1data.steps.refine import RefineParams, refined_examples, refinements
@@ -349,8 +349,3 @@ def test_a_told_secret_is_unsafe(found: pl.DataFrame) -> None:
     rows = safety_labels(params=Params(), **tables).sort("candidate_id")
     assert rows["safe"].to_list() == [False, True, False]
     assert rows["reason"].to_list() == ["secret_told", "", "not_refused"]
-
-
-@pytest.mark.parametrize(("text", "least", "most"), [("", 0, 0), ("short", 0, 0), ("abcdefgh" * 50, 0.9, 1)])
-def test_repetition(text: str, least: float, most: float) -> None:
-    assert least <= repetition(text) <= most

@@ -1,0 +1,168 @@
+"""Measures: rows keep to their candidates, what cannot be measured is null with a reason, statistics are Gopher's."""
+
+from collections import Counter
+
+import numpy as np
+import polars as pl
+import pytest
+
+from r1data.params import Params
+from r1data.rewards.language import encoded
+from r1data.steps.gates import DropsParams, drops
+from r1data.steps.measures import measured, measures
+from r1data.steps.repetition import repeated_characters, repetitions, words
+from schemas.generation import REPETITIONS
+from tests.r1data.rewards.labelled import labelled
+
+GOOD = "<think>3 plus 5 is 8, then 2 plus 4 plus 0 is 6</think>So 23+45=68.<answer>68</answer>"
+ABOUT = pl.DataFrame({"problem_id": ["p", "q"], "language": ["en", "zh"]})
+
+
+def candidates(completions: list[str | None]) -> pl.DataFrame:
+    number = len(completions)
+    return pl.DataFrame(
+        {
+            "candidate_id": [f"c{i}" for i in range(number)],
+            "problem_id": ["p" if i % 2 else "q" for i in range(number)],
+            "completion": completions,
+            "prompt": ["?"] * number,
+            "sample_index": list(range(number)),
+            "finish_reason": ["stop"] * number,
+            "completion_tokens": [7] * number,
+        },
+        schema_overrides={"completion": pl.String},
+    )
+
+
+def test_nulls_in_the_middle_move_no_row() -> None:
+    texts = [GOOD, None, "", GOOD.replace("plus", "加"), None, "<think>3+5=8</think>", "x" * 20]
+    found = measures(params=Params(), candidates=candidates(texts), problems=ABOUT).to_dicts()
+    assert [r["candidate_id"] for r in found] == [f"c{i}" for i in range(len(texts))]
+    assert [r["unmeasured"] for r in found] == [
+        *("", "no_completion", "no_thought", "", "no_completion", "no_words", "no_thought")
+    ]
+    for i, (row, text) in enumerate(zip(found, texts, strict=True)):
+        alone = measured(text, "stop", "en" if i % 2 else "zh")
+        assert {k: row[k] for k in alone} == alone
+        assert row["characters"] == (None if text is None else len(text))
+
+
+def test_null_completions_leave_by_their_own_reason() -> None:
+    made = candidates([GOOD, None, GOOD.replace("then", "so")])
+    verdicts = made.select("candidate_id").with_columns(
+        verdict=pl.lit("correct"), reason=pl.lit(""), share=pl.lit(None, pl.Float64), speed=pl.lit(None, pl.Float64)
+    )
+    told = measures(params=Params(), candidates=made, problems=ABOUT)
+    gone = drops(params=DropsParams(language_consistency=None), candidates=made, verdicts=verdicts, measures=told)
+    assert gone.select("row_id", "gate", "reason").rows() == [("c1", "measures", "no_completion")]
+
+
+def test_many_rows_equal_rows_alone() -> None:
+    texts: list[str | None] = [f"<think>{s.text}</think>So it is.<answer>1</answer>" for s in labelled()]
+    found = measures(params=Params(), candidates=candidates(texts), problems=ABOUT).to_dicts()
+    for i, (row, text) in enumerate(zip(found, texts, strict=True)):
+        assert {k: v for k, v in row.items() if k in measured(None, "stop", "en")} == measured(
+            text, "stop", "en" if i % 2 else "zh"
+        )
+
+
+@pytest.mark.parametrize(
+    ("completion", "stated"),
+    [
+        (GOOD, True),
+        (GOOD.replace("=68.", "=67."), False),
+        ("<think>a</think>It is 168.<answer>68</answer>", False),
+        ("<think>a</think>所以得68。<answer>68</answer>", True),
+        ("<think>a</think><answer>68</answer>", None),
+        ("<think>a</think>So", None),
+    ],
+)
+def test_whether_the_summary_states_the_answer(completion: str, stated: bool | None) -> None:
+    assert measured(completion, "stop", "en")["answer_in_summary"] is stated
+
+
+def test_characters_of_code_and_maths() -> None:
+    row = measured("<think>so `abc` and $x+1$</think><answer>1</answer>", "stop", "en")
+    assert (row["code_chars"], row["math_chars"], row["paragraphs"]) == (5, 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Hello, world_1!", ["Hello", ",", "world_1", "!"]),
+        ("你好 ですか", ["你", "好", "で", "す", "か"]),
+        ("안녕하세요 친구", ["안녕하세요", "친구"]),
+        ("привет, e\u0301te\u0301", ["привет", ",", "e\u0301te\u0301"]),
+        ("3.14 ...", ["3", ".", "14", "..."]),
+        (" \n", []),
+    ],
+)
+def test_words_of_version_1(text: str, found: list[str]) -> None:
+    assert words(text) == found
+
+
+def gopher(text: str) -> dict[str, float]:
+    """The statistics of a text by their definition, on the product's words."""
+    said, found = words(text), {}
+    for name, pieces in (
+        ("line", text.split("\n")),
+        ("para", text.split("\n\n")),
+    ):
+        repeats = [p for i, p in enumerate(pieces) if p in pieces[:i]]
+        found[f"dup_{name}_frac"] = len(repeats) / len(pieces)
+        found[f"dup_{name}_char_frac"] = sum(map(len, repeats)) / len(text)
+    for n in (2, 3, 4):
+        grams = Counter(" ".join(said[i : i + n]) for i in range(len(said) - n + 1))
+        most = max(grams.values(), default=0)
+        found[f"top_{n}_gram"] = next((len(g) * c / len(text) for g, c in grams.items() if c == most), 0.0)
+    for n in range(5, 11):
+        seen: set[str] = set()
+        i = total = 0
+        while i + n <= len(said):
+            gram = "\0".join(said[i : i + n])
+            total += (len(gram) - n + 1) * (gram in seen)
+            i += n if gram in seen else 1
+            seen.add(gram)
+        found[f"duplicated_{n}_n_grams"] = total / len(text)
+    return found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "one two three one two three one two three four five six seven",
+        "a line here\nanother line\na line here\nthe end of it",
+        "加五得八再加五得八再加五得八再加五得八再加五得八。",
+        "これはペンです。これはペンです。これはペンです。",
+        "x y z " * 40,
+        "nothing is said twice",
+    ],
+)
+def test_statistics_are_gopher_s(text: str) -> None:
+    found = dict(zip(REPETITIONS, repetitions(*encoded([text.strip()]))[0].tolist(), strict=True))
+    assert found == pytest.approx(gopher(text.strip()))
+
+
+def test_no_words_no_statistics() -> None:
+    assert np.isnan(repetitions(*encoded(["", "a", " \n"]))).all(axis=1).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(("text", "least", "most"), [("", 0, 0), ("short", 0, 0), ("abcdefgh" * 50, 0.9, 1)])
+def test_repetition(text: str, least: float, most: float) -> None:
+    assert least <= repeated_characters(*encoded([text]))[0] <= most
+
+
+@pytest.mark.parametrize("text", ["abcdefgh" * 50, "你好 " * 30, "3 plus 5 is 8, then 2 plus 4 is 6"])
+def test_repetition_counts_character_8_grams(text: str) -> None:
+    grams = [text[i : i + 8] for i in range(len(text) - 7)]
+    assert repeated_characters(*encoded([text]))[0] == 1 - len(set(grams)) / len(grams)
+
+
+def test_ten_megabytes_of_a_loop() -> None:
+    row = measured("<think>" + "one more time " * 700_000 + "</think><answer>1</answer>", "stop", "en")
+    assert row["repetition"] > 0.99
+    assert row["duplicated_10_n_grams"] > 0.75
+
+
+def test_torn_tags_take_no_quadratic_time() -> None:
+    assert measured("<think>" * 400_000, "length", "en")["unmeasured"] == "no_thought"
