@@ -13,26 +13,29 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext
+from prefect.exceptions import FlowPauseTimeout
 from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
+from prefect.logging import get_run_logger
 from prefect.tasks import Task
+from pydantic import ValidationError
 
 from flows.artifacts import ProgressArtifacts, artifact_key
 from r1data.cli.live import LiveProgress
-from r1data.errors import Transient
+from r1data.errors import Terminal, Transient
 from r1data.recipe import load_recipe
 from r1data.report.audit import audit_markdown
 from r1data.report.claims import claims_markdown
 from r1data.report.evaluation import evaluation_markdown
 from r1data.report.page import write_report
-from r1data.review import record_review, require_review
+from r1data.review import record_timeout, require_review
+from r1data.reviewing import decide, review_markdown
 from r1data.run import Session, on_cluster
 from r1data.settings import Settings
 from r1data.spending import Spending
 from r1data.watching import watched_by
 
 LIVE: ContextVar[LiveProgress | None] = ContextVar("live", default=None)
-REVIEW_SECONDS = 7 * 24 * 3600
 
 
 def _transient(task: "Task[..., Any]", run: TaskRun, state: "State[Any]") -> bool:
@@ -77,11 +80,17 @@ def r1(recipe: str = "demo", lake: str | None = None) -> str:
 
 
 class ReviewForm(RunInput):
-    """What a person fills in to go on; rejecting ends the run."""
+    """What a person fills in to go on; rejecting the set ends the run.
+
+    `reject_rows`: ids of rows to leave out, or their beginnings. `edits`: a JSONL file in the lake, by its name there,
+    with an example_id and a completion a line.
+    """
 
     reviewer: str
     accept: bool
     note: str = ""
+    reject_rows: list[str] = []
+    edits: str = ""
 
 
 def _ask_for_review(session: Session) -> None:
@@ -91,12 +100,38 @@ def _ask_for_review(session: Session) -> None:
     """
     if session.waits_for_review():
         session.fleet.stop()
-        rows = session.cold_start
-        text = f"**{rows.rows} rows wait for review.** Look at them with `r1 show {rows.name} --rows 20`, then resume."
+        text = review_markdown(session.lake, session.cold_start)
         create_markdown_artifact(text, key=artifact_key(session.recipe.name, "review"))
-        form = pause_flow_run(wait_for_input=ReviewForm, timeout=REVIEW_SECONDS)
-        record_review(session.lake, rows, form.reviewer, accepted=form.accept, note=form.note)
+        _until_decided(session, session.recipe.cold_start.review_hours * 3600)
     require_review(session.lake, session.cold_start)
+
+
+def _until_decided(session: Session, seconds: float) -> None:
+    """Ask until a form can be used, and write it down; or that nobody answered in time."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            form = pause_flow_run(wait_for_input=ReviewForm, timeout=max(1, int(end - time.monotonic())))
+            _write_down(session, form)
+        except FlowPauseTimeout:
+            record_timeout(session.lake, session.cold_start, seconds)
+        except (Terminal, ValidationError) as e:
+            get_run_logger().warning("the form cannot be used, asked again: %s", e)
+            create_markdown_artifact(f"**Asked again:** {e}", key=artifact_key(session.recipe.name, "review-fault"))
+            continue
+        return
+
+
+def _write_down(session: Session, form: ReviewForm) -> None:
+    decide(
+        session.lake,
+        session.cold_start,
+        form.reviewer,
+        accepted=form.accept,
+        note=form.note,
+        rejected=form.reject_rows,
+        edits_file=form.edits,
+    )
 
 
 def _subflow(session: Session, stage: str) -> None:

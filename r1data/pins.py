@@ -5,14 +5,29 @@ again and an unchanged one is not. A missing file has no pin; the step that need
 import fsspec
 
 from r1data.digest import digest_json
-from r1data.recipe import ModelSource, Recipe
+from r1data.recipe import ColdStartParams, MixParams, ModelSource, Recipe
 
 
 def pinned(recipe: Recipe) -> Recipe:
-    """The recipe with its source files and model folders pinned by name, size and time (or the store's ETag)."""
+    """The recipe with the files and model folders it names pinned by name, size and time (or the store's ETag)."""
     sources = tuple(s.model_copy(update={"pin": pin(s.url)}) if s.url else s for s in recipe.sources)
+    imports = tuple(s.model_copy(update={"pin": pin(s.url)}) for s in recipe.non_reasoning)
     models = {"base": _model(recipe.base), "student": _model(recipe.student)}
-    return recipe.model_copy(update={"sources": sources, **models})
+    parts = {"cold_start": _cold_start(recipe.cold_start), "sft_mix": _mix(recipe.sft_mix)}
+    return recipe.model_copy(update={"sources": sources, "non_reasoning": imports, **parts, **models})
+
+
+def _cold_start(part: ColdStartParams) -> ColdStartParams:
+    if part.human is None:
+        return part
+    return part.model_copy(update={"human": part.human.model_copy(update={"pin": pin(part.human.url)})})
+
+
+def _mix(part: MixParams) -> MixParams:
+    mixture = part.mixture
+    if mixture is None or mixture.tokenizer is None:
+        return part
+    return part.model_copy(update={"mixture": mixture.model_copy(update={"tokenizer_pin": pin(mixture.tokenizer)})})
 
 
 def _model(source: ModelSource) -> ModelSource:
@@ -20,7 +35,12 @@ def _model(source: ModelSource) -> ModelSource:
 
 
 def pin(url: str) -> str:
-    """A digest of a file's, or of every file's below a folder; empty where there is none."""
+    """A digest of a file's, or of every file's below a folder; empty where there is none, and for hf:// URLs.
+
+    Those name a revision, or else are taken to be what they were.
+    """
+    if url.startswith("hf://"):
+        return ""
     fs, path = fsspec.core.url_to_fs(url)
     try:
         files = fs.find(path, detail=True)

@@ -10,9 +10,12 @@ from r1data.errors import LakeError
 from r1data.manifest import Manifest, is_committed, read_manifest
 from r1data.pins import pinned
 from r1data.recipe import Recipe
-from r1data.refs import resolve
+from r1data.refs import list_refs, resolve
+from r1data.review import read_review, undecided
+from r1data.reviewing import decided
 from r1data.stages import graph
-from r1data.step import Node
+from r1data.step import ELSEWHERE, Node
+from r1data.steps.reviewed import ReviewedParams
 from r1data.storage import Lake
 
 
@@ -39,15 +42,28 @@ def finished(lines: list[PlanLine]) -> bool:
 
 
 def _line(lake: Lake, recipe: Recipe, node: Node, done: dict[str, Manifest]) -> PlanLine:
-    waiting = [name for name in node.inputs.values() if name not in done]
+    found = {**done, **_elsewhere(lake, node)}
+    waiting = [name for name in node.inputs.values() if name not in found]
     if waiting:
         return PlanLine(node.name, node.stage, "depends", f"on {', '.join(waiting)}")
-    digests = {role: done[name].digest for role, name in node.inputs.items()}
+    if isinstance(node.params, ReviewedParams):
+        review = read_review(lake, found["cold_start"])
+        if recipe.cold_start.review == "wait" and undecided(review):
+            return PlanLine(node.name, node.stage, "depends", "on a person's review")
+        node = decided(node, review) if review else node
+    digests = {role: found[name].digest for role, name in node.inputs.items()}
     folder = node.folder(node.key(digests))
     if is_committed(lake, folder):
         done[node.name] = read_manifest(lake, folder)
         return PlanLine(node.name, node.stage, "done", f"{done[node.name].rows} rows", done[node.name])
     return PlanLine(node.name, node.stage, "run", _why(lake, recipe, node, digests))
+
+
+def _elsewhere(lake: Lake, node: Node) -> dict[str, Manifest]:
+    """The inputs that other recipes made, as far as this lake has them."""
+    refs = {name: name.removeprefix(ELSEWHERE) for name in set(node.inputs.values()) - node.needs}
+    there = set(list_refs(lake)) if refs else set()
+    return {name: resolve(lake, ref) for name, ref in refs.items() if ref in there}
 
 
 def _why(lake: Lake, recipe: Recipe, node: Node, digests: dict[str, str]) -> str:

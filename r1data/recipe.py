@@ -12,6 +12,18 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from r1data.cleaning_params import DecontaminationParams, DedupParams
+from r1data.data_params import (
+    AskedParams,
+    FeedbackParams,
+    HumanParams,
+    MixtureParams,
+    NonReasoningParams,
+    PartParams,
+    ServedParams,
+    TeacherParams,
+    ThoughtParams,
+    ZeroExamplesParams,
+)
 from r1data.errors import RecipeError
 from r1data.params import Params
 from r1data.sampling_params import SamplingParams
@@ -70,37 +82,6 @@ class GateParams(Params):
     )
 
 
-WHERE_SERVED = {"url", "chat", "in_flight", "timeout_s"}
-
-
-class ServedParams(Params):
-    """A model behind an OpenAI-compatible endpoint; where it is served is outside every cache key."""
-
-    url: str | tuple[str, ...] = Field(
-        min_length=1, description="base URL without /v1, or several that serve the same model"
-    )
-    model: str
-    chat: bool = Field(default=True, description="false: the prompt goes to /v1/completions as it is")
-    in_flight: int = Field(default=64, ge=1, description="answers asked for at a time")
-    timeout_s: float = Field(default=1800, gt=0, description="longest time without any answer")
-    temperature: float = 0.6
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        """The servers."""
-        return (self.url,) if isinstance(self.url, str) else self.url
-
-
-class TeacherParams(ServedParams):
-    """An OpenAI-compatible chat endpoint that rewrites chains of thought (its key: R1_TEACHER_KEY).
-
-    Without one the demo's stated rule does it, which knows nothing but the demo's sums.
-    """
-
-    template: str = Field(default="refine", description="the prompt, with {question} and {thought}")
-    max_tokens: int = 4096
-
-
 class JudgeParams(ServedParams):
     """An OpenAI-compatible chat endpoint that judges answers and pairs (its key: R1_TEACHER_KEY).
 
@@ -128,18 +109,27 @@ class TestWriterParams(ServedParams):
 
 
 class ColdStartParams(Params):
-    """Sample R1-Zero, keep correct and readable, refine, review (paper B.3.2)."""
+    """Sample R1-Zero, keep correct and readable, refine, review (paper B.3.2); other sources beside it (v1 2.3.1)."""
 
     problems: int
     sampling: SamplingParams
     gate: GateParams = GateParams(language_consistency=None, single_language=True)
     dedup: DedupParams | None = None
     teacher: TeacherParams | None = None
-    review: Literal["accept", "wait"] = "accept"
+    zero: ZeroExamplesParams = ZeroExamplesParams()
+    few_shot: AskedParams | None = None
+    reflective: AskedParams | None = None
+    feedback: FeedbackParams | None = None
+    human: HumanParams | None = None
+    review: Literal["accept", "wait"] = Field(default="accept", description="who decides: the recipe, or a person")
+    review_hours: float = Field(default=168, gt=0, description="how long the flow waits for a person; then it fails")
 
 
 class MixParams(Params):
-    """Rejection sampling from dev2 plus non-reasoning data (paper B.3.3)."""
+    """Rejection sampling from dev2 plus non-reasoning data (paper B.3.3).
+
+    The general part is what [[non_reasoning]] imports; without any, `general_examples` of the demo's small talk.
+    """
 
     problems: int
     sampling: SamplingParams
@@ -147,6 +137,8 @@ class MixParams(Params):
     dedup: DedupParams | None = None
     general_examples: int = 120
     general_with_thought: tuple[str, ...] = ("translation",)
+    thoughts: ThoughtParams | None = None
+    mixture: MixtureParams | None = None
     seed: int = 0
 
 
@@ -233,6 +225,7 @@ class Recipe(Params):
     zero_template: str = "r1_zero"
     chat_template: str = "chat"
     sources: tuple[SourceParams, ...]
+    non_reasoning: tuple[NonReasoningParams, ...] = ()
     decontamination: DecontaminationParams | None = None
     corpus_documents: int = 0
     base: ModelSource
@@ -305,30 +298,43 @@ def template_text(name: str, recipe_folder: Path | None = None) -> str:
 
 def _with_templates(data: dict[str, object], path: Path) -> dict[str, object]:
     """GRPO sections take the recipe's template where they name none; all carry the text, so that the key covers it."""
-    defaults = {"zero": "zero_template", "student_rl": "zero_template", "dev2": "chat_template", "r1": "chat_template"}
     out = dict(data)
-    for section, default in defaults.items():
-        part = data.get(section)
+    for section, default in _DEFAULTS.items():
+        part = out.get(section)
         if isinstance(part, dict):
             name = part.get("template", data.get(default, Recipe.model_fields[default].default))
             out[section] = {**part, "template": template_text(str(name), path.parent)}
-    part = data.get("cold_start")
-    if isinstance(part, dict) and isinstance(part.get("teacher"), dict):
-        name = part["teacher"].get("template", TeacherParams.model_fields["template"].default)
-        out["cold_start"] = {**part, "teacher": {**part["teacher"], "template": template_text(str(name), path.parent)}}
-    writer = data.get("test_writer")
-    if isinstance(writer, dict):
-        name = writer.get("template", TestWriterParams.model_fields["template"].default)
-        out["test_writer"] = {**writer, "template": template_text(str(name), path.parent)}
-    judge = data.get("judge")
-    if isinstance(judge, dict):
-        fields = ("answer_template", "pair_template")
-        names = {f: str(judge.get(f, JudgeParams.model_fields[f].default)) for f in fields}
-        out["judge"] = {**judge, **{f: template_text(name, path.parent) for f, name in names.items()}}
+    for place, names in _PROMPTS:
+        out = _filled(out, place, names, path.parent)
     for default in ("zero_template", "chat_template"):
         name = data.get(default, Recipe.model_fields[default].default)
         out[default] = template_text(str(name), path.parent)
     return out
+
+
+_DEFAULTS = {"zero": "zero_template", "student_rl": "zero_template", "dev2": "chat_template", "r1": "chat_template"}
+# where prompts are named, by field, and which is taken where none is
+_PROMPTS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
+    (("cold_start", "teacher"), {"template": "refine", "translate": "translate"}),
+    (("cold_start", "few_shot"), {"template": "r1_few_shot"}),
+    (("cold_start", "reflective"), {"template": "r1_reflective"}),
+    (("sft_mix", "thoughts"), {"template": "r1_thought"}),
+    (("test_writer",), {"template": "write_tests"}),
+    (("judge",), {"answer_template": "judge_answer", "pair_template": "judge_pair"}),
+)
+
+
+def _filled(
+    data: dict[str, object], place: tuple[str, ...], names: Mapping[str, str], folder: Path
+) -> dict[str, object]:
+    """The data with the text of the templates that a section, if it is there, names or has by default."""
+    first, *rest = place
+    part = data.get(first)
+    if not isinstance(part, dict):
+        return data
+    if rest:
+        return {**data, first: _filled(part, tuple(rest), names, folder)}
+    return {**data, first: {**part, **{f: template_text(str(part.get(f, n)), folder) for f, n in names.items()}}}
 
 
 def _with_seed(data: dict[str, object]) -> dict[str, object]:
@@ -365,6 +371,7 @@ def _faults(error: ValidationError) -> list[str]:
 def _known_keys() -> list[str]:
     models = (
         *(SourceParams, ModelSource, SamplingParams, GateParams, TeacherParams, JudgeParams, TestWriterParams),
+        *(NonReasoningParams, ThoughtParams, MixtureParams, PartParams, AskedParams, FeedbackParams, HumanParams),
         *(ColdStartParams, MixParams, Recipe, PreferenceParams, EvaluationParams),
         *(ClusterParams, EngineParams, BudgetParams, DecontaminationParams, DedupParams),
         *(GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams),

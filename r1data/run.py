@@ -27,7 +27,8 @@ from r1data.pilot import PilotRecorder
 from r1data.pins import pinned
 from r1data.progress import Watch
 from r1data.recipe import Recipe, load_cluster, load_recipe, recipe_path
-from r1data.review import read_review, record_review, require_review
+from r1data.review import read_review, record_review, require_review, undecided
+from r1data.reviewing import decided
 from r1data.runner import Runner, frame_of
 from r1data.sample.rejection import judge_of
 from r1data.served import served_answers
@@ -230,13 +231,14 @@ class Session:
     def run_node(self, name: str) -> tuple[Manifest, bool]:
         """Run one node; its manifest, and whether it was there already.
 
-        Whatever uses the cold-start set raises `ReviewNeeded` until that set is accepted.
+        Whatever uses the cold-start set is told the review, and raises `ReviewNeeded` until that set is accepted.
         """
         node = self.nodes[name]
         if REVIEWED in node.inputs.values():
-            require_review(self.lake, self.cold_start)
+            node = decided(node, require_review(self.lake, self.cold_start))
         found = self.runner.run(node)
-        if name == REVIEWED and self.recipe.cold_start.review == "accept" and read_review(self.lake, found[0]) is None:
+        unattended = name == REVIEWED and self.recipe.cold_start.review == "accept"
+        if unattended and undecided(read_review(self.lake, found[0])):
             record_review(self.lake, found[0], "the recipe", accepted=True, note='review = "accept"')
         return found
 
@@ -247,7 +249,7 @@ class Session:
 
     def waits_for_review(self) -> bool:
         """Whether nobody has decided about the cold-start set yet."""
-        return read_review(self.lake, self.cold_start) is None
+        return undecided(read_review(self.lake, self.cold_start))
 
 
 def run_recipe(

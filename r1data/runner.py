@@ -18,8 +18,8 @@ from r1data.errors import LakeError, StageFailed
 from r1data.lease import lease
 from r1data.lineage import commit
 from r1data.manifest import Manifest, Parent, Shard, dataset_digest, is_committed, read_manifest, read_rows
-from r1data.refs import move_ref
-from r1data.step import Node
+from r1data.refs import move_ref, resolve
+from r1data.step import ELSEWHERE, Node
 from r1data.storage import Lake
 
 SHARD_ROWS = 50_000
@@ -81,6 +81,8 @@ class Runner:
         return found
 
     def _input(self, name: str) -> Manifest:
+        if name.startswith(ELSEWHERE):
+            return resolve(self.lake, name.removeprefix(ELSEWHERE))
         if name not in self.done:
             raise LakeError(f"{name}: used before it was run", "run the stages in the recipe's order")
         return self.done[name]

@@ -1,4 +1,4 @@
-"""Call steps that ask a model served elsewhere: the teacher that refines, the judge, the writer of tests.
+"""Call steps that ask a model served elsewhere: the teachers, the judge, the writer of tests.
 
 Recorded answers first, as with every call. A judge is asked questions of known outcome before anything else.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from r1data.data_params import ServedParams
 from r1data.digest import digest_json
 from r1data.endpoint import Endpoint
 from r1data.generate.candidates import Desk, candidates
@@ -17,13 +18,15 @@ from r1data.generate.sampling import Prompt
 from r1data.judge.answers import AnswerJudgeParams, answer_questions, votes_by_prompt
 from r1data.judge.canaries import allowed, canary_questions, check_judge
 from r1data.judge.pairs import PairJudgeParams, pair_questions
-from r1data.recipe import Recipe, ServedParams
+from r1data.recipe import Recipe
 from r1data.sampling_params import SamplingParams
 from r1data.step import Node
+from r1data.steps.imported import ThinkParams, thought_questions
 from r1data.steps.refine import RefineParams, refinements
+from r1data.steps.sources import AskParams, source_questions
 from r1data.verify.written_tests import WrittenTestsParams, generator_questions
 
-Asking = RefineParams | AnswerJudgeParams | PairJudgeParams | WrittenTestsParams
+Asking = RefineParams | ThinkParams | AskParams | AnswerJudgeParams | PairJudgeParams | WrittenTestsParams
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,10 @@ def served_answers(
 def _server(recipe: Recipe, params: Asking) -> ServedParams | None:
     if isinstance(params, RefineParams):
         return recipe.cold_start.teacher
+    if isinstance(params, AskParams):
+        return recipe.cold_start.few_shot if params.source == "few_shot" else recipe.cold_start.reflective
+    if isinstance(params, ThinkParams):
+        return recipe.sft_mix.thoughts
     return recipe.test_writer if isinstance(params, WrittenTestsParams) else recipe.judge
 
 
@@ -81,6 +88,10 @@ def _asked(params: Asking, frames: Mapping[str, pl.DataFrame]) -> tuple[list[tup
     """(problem_id, prompt) of all that is asked, and how often."""
     if isinstance(params, RefineParams):
         return [(problem, prompt) for problem, prompt, _ in refinements(params=params, **frames)], 1
+    if isinstance(params, AskParams):
+        return source_questions(params=params, **frames), params.samples
+    if isinstance(params, ThinkParams):
+        return [(problem, prompt) for problem, prompt, _ in thought_questions(params=params, **frames)], 1
     if isinstance(params, WrittenTestsParams):
         return generator_questions(params=params, **frames), params.generators
     if isinstance(params, AnswerJudgeParams):

@@ -12,6 +12,7 @@ from r1data.digest import digest_json
 from r1data.params import Params
 from schemas import TableSchema
 
+ELSEWHERE = "@"
 Kind = Literal["map", "reduce", "call", "train"]
 
 
@@ -29,7 +30,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Node:
-    """A step in a recipe: `inputs` maps argument names to node names; those in `whole` are passed entire to a map."""
+    """A step in a recipe: `inputs` maps argument names to node names; those in `whole` are passed entire to a map.
+
+    An input `@REF` is no node of the recipe but what that ref of the lake points to when the node runs.
+    """
 
     name: str
     stage: str
@@ -37,6 +41,11 @@ class Node:
     params: Params
     inputs: Mapping[str, str] = field(default_factory=dict)
     whole: frozenset[str] = frozenset()
+
+    @property
+    def needs(self) -> set[str]:
+        """The nodes of the recipe that this one uses."""
+        return {name for name in self.inputs.values() if not name.startswith(ELSEWHERE)}
 
     def key(self, digests: Mapping[str, str]) -> str:
         """The cache key: step, version, params, output schema and the digest of every input by argument name."""

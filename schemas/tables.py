@@ -4,7 +4,7 @@ from schemas.generation import CANDIDATES, MEASURES, ROLLOUTS, VERDICTS
 from schemas.outcomes import AUDITS, DIFFICULTY, DROPS, EVALUATIONS, METRICS, SIGNATURES
 from schemas.sources import CORPUS, PROBLEMS
 from schemas.table import TableSchema
-from schemas.training_sets import PREFERENCES, RL_PROMPTS, SAFETY_LABELS, SFT_EXAMPLES
+from schemas.training_sets import MIXTURES, PREFERENCES, RL_PROMPTS, SAFETY_LABELS, SFT_EXAMPLES
 
 TABLES: dict[str, TableSchema] = {
     t.name: t
@@ -22,6 +22,7 @@ TABLES: dict[str, TableSchema] = {
         EVALUATIONS,
         METRICS,
         SFT_EXAMPLES,
+        MIXTURES,
         RL_PROMPTS,
         PREFERENCES,
         SAFETY_LABELS,

@@ -77,3 +77,24 @@ SAFETY_LABELS = TableSchema(
         ]
     ),
 )
+
+# What a mixture was given and what it took, by part (reasoning, general) and category; sizes are of the completions,
+# tokens null where no tokenizer was named.
+MIXTURES = TableSchema(
+    name="mixtures",
+    version=1,
+    key="mixture_id",
+    schema=pa.schema(
+        [
+            text("mixture_id"),
+            text("part"),
+            text("category"),
+            integer("rows_given"),
+            integer("rows_taken"),
+            integer("characters_given"),
+            integer("characters_taken"),
+            integer("tokens_given", null=True),
+            integer("tokens_taken", null=True),
+        ]
+    ),
+)

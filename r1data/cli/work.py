@@ -1,5 +1,6 @@
 """Commands about recipes: check, plan, pilot, run, review, report."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -110,20 +111,34 @@ def review(
     context: typer.Context,
     ref: RefName,
     by: Annotated[str, typer.Option("--by", help="who decides")],
-    accept: Annotated[bool, typer.Option("--accept/--reject", help="train on these rows, or do not")],
+    accept: Annotated[bool | None, typer.Option("--accept/--reject", help="train on these rows, or do not")] = None,
     note: Annotated[str, typer.Option(help="what others should know")] = "",
+    reject_row: Annotated[
+        list[str] | None, typer.Option(help="leave this row out: its id or the beginning; may be repeated")
+    ] = None,
+    edits: Annotated[
+        Path | None, typer.Option(help="JSONL file: an example_id and a new completion a line", dir_okay=False)
+    ] = None,
     lake: LakeUrl = None,
 ) -> None:
     """Accept or reject the rows that a ref points to; a recipe with review = "wait" goes on only after that.
 
-    Example: r1 review my-recipe/cold_start --by Ada --accept
+    Without --accept or --reject: some rows of every category, language and source, with their measures.
+
+    Example: r1 review my-recipe/cold_start --by Ada --accept --reject-row 1f0c9a
     """
     from r1data.refs import resolve
-    from r1data.review import record_review
+    from r1data.reviewing import decide, keep_edits, review_markdown
 
     there = opened(context, lake)
-    found = record_review(there, resolve(there, ref), by, accepted=accept, note=note)
-    print(f"{ref}: {'accepted' if accept else 'rejected'} by {found.reviewer}, content {found.digest[:12]}")
+    manifest = resolve(there, ref)
+    if accept is None:
+        print(review_markdown(there, manifest))
+        return
+    name = keep_edits(there, edits.read_bytes()) if edits else ""
+    found = decide(there, manifest, by, accepted=accept, note=note, rejected=reject_row or (), edits_file=name)
+    rows = f", {len(found.rejected)} rows left out, {len(found.edits)} edited" if found.rejected or found.edits else ""
+    print(f"{ref}: {found.decision} by {found.reviewer}{rows}, content {found.digest[:12]}")
 
 
 @app.command(rich_help_panel=PANEL)

@@ -2,9 +2,10 @@
 
 Sums in R1's pattern: right six times in ten, formatted eight in ten, in the other language three in ten.
 Asked for a function that returns x + N it writes one, right six times in ten.
-As a chat model it is a teacher that gives back the thought it was shown, with the last number in it as the answer; and
-a judge: of an answer, whether the reference stands in it; of a pair, the shorter one. To "mumble" it replies no JSON.
-Asked for test inputs it writes a program that prints pairs of numbers.
+As a chat model it is a teacher that gives back the thought it was shown (translated, if it is told to), with the last
+number in it as the answer; asked to solve a sum it answers like the model; asked for the thinking behind a response it
+repeats how the request begins. It is a judge: of an answer, whether the reference stands in it; of a pair, the shorter
+one. To "mumble" it replies no JSON. Asked for test inputs it writes a program that prints pairs of numbers.
 """
 
 import json
@@ -12,11 +13,15 @@ import random
 import re
 
 from r1data.digest import seed_from
+from r1data.steps.arithmetic import rewritten
 
 _SUM = re.compile(r"(\d+)\s*([-+加减])\s*(\d+)")
 _FUNCTION = re.compile(r"function (\w+)\(x\) that returns x \+ (\d+)")
+_HAN = re.compile("[\u4e00-\u9fff]")
 _SHOWN = re.compile(r"## Thought process\n(.*?)\n\n## Task", re.DOTALL)
 _REFERENCE = re.compile(r"## Reference answer\n(.*?)\n\n## Answer to be evaluated\n(.*?)\n\n## Labels", re.DOTALL)
+_ANSWERED = re.compile(r"## Request\n(.*?)\n\n## Response\n.*?\n\n## Task\nWrite the thinking", re.DOTALL)
+_TO_SOLVE = re.compile(r".*## Question\n(.*?)\n\n## (?:Response\s*\Z|Task\nSolve)", re.DOTALL)
 _PAIR = re.compile(r"## Response A\n(.*?)\n\n## Response B\n(.*?)\n\nNothing in", re.DOTALL)
 
 
@@ -49,12 +54,18 @@ def refined(prompt: str) -> str:
     """What the teacher makes of the thought in its prompt."""
     shown = _SHOWN.search(prompt)
     thought = shown[1].strip() if shown else ""
+    if "Translate the thinking process" in prompt:
+        thought = rewritten(thought, "zh" if _HAN.search(prompt[: shown.start()] if shown else "") else "en")
     numbers = re.findall(r"\d+", thought)
     return f"<think>{thought}</think>So it is {numbers[-1]}.<answer>{numbers[-1]}</answer>" if numbers else "I can not."
 
 
 def replied(prompt: str) -> str:
     """The chat answer: the judge's where a judgement is asked for, else the teacher's."""
+    if asked := _ANSWERED.search(prompt):
+        return "No." if "mumble" in prompt else f"<think>They ask: {asked[1][:40]}</think>"
+    if to_solve := _TO_SOLVE.match(prompt):
+        return answer(to_solve[1], 0)
     answered, pair = _REFERENCE.search(prompt), _PAIR.search(prompt)
     if answered:
         verdict = "correct" if answered[1].strip() in answered[2] else "incorrect"

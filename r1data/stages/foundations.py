@@ -1,6 +1,7 @@
 """What the recipe starts from: problems, and the base and student models."""
 
-from r1data.recipe import WHERE_SERVED, Recipe
+from r1data.data_params import WHERE_SERVED
+from r1data.recipe import Recipe
 from r1data.stages.cleaning import decontaminated
 from r1data.stages.training import base
 from r1data.step import Node

@@ -30,7 +30,7 @@ def graph(recipe: Recipe) -> list[Node]:
         *foundations.nodes(recipe),
         *training.zero(recipe),
         *cold_start.nodes(recipe),
-        training.dev1(recipe),
+        *training.dev1(recipe),
         *training.dev2(recipe),
         *mix.nodes(recipe),
         training.dev3(recipe),
@@ -59,20 +59,20 @@ def needs_of_stages(nodes: Iterable[Node]) -> dict[str, set[str]]:
     known = {n.name: n for n in nodes}
     needs: dict[str, set[str]] = {stage: set() for stage in STAGES if any(n.stage == stage for n in known.values())}
     for node in known.values():
-        needs[node.stage] |= {known[name].stage for name in node.inputs.values()} - {node.stage}
+        needs[node.stage] |= {known[name].stage for name in node.needs} - {node.stage}
     return needs
 
 
 def needs_of_nodes(nodes: Iterable[Node], stage: str) -> dict[str, set[str]]:
     """For every node of a stage, in order, the nodes of that stage that it uses."""
     inside = {n.name: n for n in nodes if n.stage == stage}
-    return {n.name: set(n.inputs.values()) & inside.keys() for n in inside.values()}
+    return {n.name: n.needs & inside.keys() for n in inside.values()}
 
 
 def _check(nodes: list[Node]) -> None:
     seen: set[str] = set()
     for node in nodes:
-        missing = set(node.inputs.values()) - seen
+        missing = node.needs - seen
         assert not missing, f"{node.name} uses {missing} before they are made"
         assert node.stage in STAGES, f"{node.name}: unknown stage {node.stage}"
         seen.add(node.name)

@@ -4,6 +4,7 @@ from r1data.errors import RecipeError
 from r1data.params import Params
 from r1data.recipe import ModelSource, Recipe
 from r1data.step import Node, Step
+from r1data.steps.reviewed import REVIEW_DROPS, REVIEWED, ReviewedParams
 from r1data.steps.rl_prompts import RL_PROMPT_DROPS, RL_PROMPTS, RlPromptsParams
 from r1data.training_params import GrpoParams
 
@@ -37,9 +38,14 @@ def zero(recipe: Recipe) -> list[Node]:
     return _grpo("zero", recipe.zero, {"init": "base", "problems": "problems"})
 
 
-def dev1(recipe: Recipe) -> Node:
-    """SFT of the base on the cold-start set."""
-    return Node("dev1", "dev1", SFT, recipe.dev1, {"init": "base", "examples": "cold_start"})
+def dev1(recipe: Recipe) -> list[Node]:
+    """SFT of the base on the cold-start set, as its review left it."""
+    undecided, examples = ReviewedParams(), {"examples": "cold_start"}
+    return [
+        Node("cold_start/reviewed", "dev1", REVIEWED, undecided, examples),
+        Node("cold_start/reviewed/drops", "dev1", REVIEW_DROPS, undecided, examples),
+        Node("dev1", "dev1", SFT, recipe.dev1, {"init": "base", "examples": "cold_start/reviewed"}),
+    ]
 
 
 def dev2(recipe: Recipe) -> list[Node]:

@@ -4,13 +4,11 @@ Where the same problem stands in two splits, benchmark wins over eval, and eval 
 What leaves (the same problem again, a sum without a wording, a row without question or gold) is in `problem_drops`.
 """
 
-import io
 import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
-import fsspec
 import polars as pl
 
 from r1data.digest import row_id
@@ -18,6 +16,7 @@ from r1data.errors import CheckFailed, RecipeError, boundary
 from r1data.params import Params
 from r1data.recipe import SourceParams
 from r1data.step import Step
+from r1data.steps.files import column_names, records_of
 from r1data.steps.golds import fault_of, gold, logic_gold, printable, wanted_columns
 from r1data.steps.small_talk import small_talk
 from schemas import TABLES
@@ -91,6 +90,11 @@ def assert_disjoint(frame: pl.DataFrame) -> None:
             raise CheckFailed(f"problem {row['question']!r} is in both {other} and {row['split']}", "this is a defect")
 
 
+def problem_id(question: str) -> str:
+    """The id of a problem: the hash of its question, whatever its case and spaces."""
+    return row_id("problem", _plain(question))
+
+
 def _plain(question: str) -> str:
     return " ".join(question.lower().split())
 
@@ -130,13 +134,13 @@ def _reasoning_gym(source: SourceParams) -> Iterator[dict[str, Any]]:
 
 def _file(source: SourceParams, url: str) -> Iterator[dict[str, Any]]:
     columns = wanted_columns(source.kind, source.columns)
-    records = _records(source, url)
-    theirs_all = list(dict.fromkeys(name for record in records for name in record))
+    records = records_of(f"source {source.name!r}", url, source.limit)
+    theirs_all = column_names(records)
     for ours, theirs in columns.items():
         if theirs not in theirs_all:
             remedy = f"set columns.{ours} to one of: {', '.join(theirs_all)}"
             raise RecipeError(f"source {source.name!r}: {url} has no column {theirs!r}", remedy)
-    for record in ({**dict.fromkeys(theirs_all), **r} for r in records[: source.limit]):
+    for record in ({**dict.fromkeys(theirs_all), **r} for r in records):
         if fault := fault_of(source.kind, record, columns):
             told = {"fault": fault, "question": printable(record[columns["question"]])}
             yield row(source, "", "", source.language, told)
@@ -157,30 +161,10 @@ def _solution(source: SourceParams, record: dict[str, Any], columns: dict[str, s
     return {"solution": str(record[theirs])} if held_out and record.get(theirs) else {}
 
 
-def _records(source: SourceParams, url: str) -> list[dict[str, Any]]:
-    """The file's records; JSON lines are read as they are, since test sets hold values of mixed types."""
-    with boundary(RecipeError, f"source {source.name!r}: {url}", "check the URL, its format and the credentials"):
-        with fsspec.open(url, "rb") as f:
-            data: bytes = f.read()
-        if url.endswith(".parquet"):
-            return pl.read_parquet(io.BytesIO(data)).to_dicts()
-    return [_record(source, url, n, line) for n, line in enumerate(data.splitlines(), 1) if line.strip()]
-
-
-def _record(source: SourceParams, url: str, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except ValueError as e:
-        raise RecipeError(f"source {source.name!r}: {url}, line {number}: {e}", "mend or remove that line") from e
-    if not isinstance(found, dict):
-        raise RecipeError(f"source {source.name!r}: {url}, line {number}: no JSON object", "one object a line")
-    return found
-
-
 def row(source: SourceParams, question: str, answer: str, language: str, metadata: dict[str, Any]) -> dict[str, Any]:
     """One row of PROBLEMS; its id is the hash of the question."""
     return {
-        "problem_id": row_id("problem", _plain(question)),
+        "problem_id": problem_id(question),
         "question": question,
         "answer": answer,
         "kind": metadata.pop("kind", source.kind),

@@ -1,7 +1,10 @@
 """Cold-start candidates rewritten by a teacher (paper B.3.2): what it is asked, and the examples made of its answers.
 
-Its answers are candidates like any other: verified, measured and sent through the same gates again.
+It translates those chains alone that are not wholly in the question's language, by their measures. Its answers are
+candidates like any other: verified, measured and sent through the gates again; the original is the parent row.
 """
+
+import re
 
 import polars as pl
 
@@ -17,14 +20,16 @@ class RefineParams(Params):
 
     model: str
     template: str
+    translate: str
     temperature: float
     max_tokens: int
 
 
-def refinement(question: str, completion: str, params: RefineParams) -> str:
-    """The teacher's prompt for one candidate."""
-    chain = thought(completion) or completion
-    return params.template.replace("{question}", question).replace("{thought}", chain)
+def refinement(question: str, completion: str, params: RefineParams, *, mixed: bool = False) -> str:
+    """The teacher's prompt for one candidate; a mixed one is to be translated."""
+    parts = {"{question}": question, "{thought}": thought(completion) or completion}
+    template = params.translate if mixed else params.template
+    return re.sub(r"\{question\}|\{thought\}", lambda m: parts[m.group()], template)
 
 
 def refinements(
@@ -32,15 +37,18 @@ def refinements(
     params: RefineParams,
     candidates: pl.DataFrame,
     drops: pl.DataFrame,
+    measures: pl.DataFrame,
     problems: pl.DataFrame,
     **others: pl.DataFrame,
 ) -> list[tuple[str, str, dict[str, str]]]:
     """(problem_id, teacher's prompt, candidate) of every candidate that passed the gates, by candidate_id."""
     questions = dict(problems.select("problem_id", "question").iter_rows())
-    return [
-        (row["problem_id"], refinement(questions[row["problem_id"]], row["completion"], params), row)
-        for row in kept(candidates, drops, problems, **others)
-    ]
+    mixed = set(measures.filter(pl.col("language_consistency") < 1)["candidate_id"])
+
+    def prompt(row: dict[str, str]) -> str:
+        return refinement(questions[row["problem_id"]], row["completion"], params, mixed=row["candidate_id"] in mixed)
+
+    return [(row["problem_id"], prompt(row), row) for row in kept(candidates, drops, problems, **others)]
 
 
 def refined_examples(
@@ -48,6 +56,7 @@ def refined_examples(
     params: RefineParams,
     candidates: pl.DataFrame,
     drops: pl.DataFrame,
+    measures: pl.DataFrame,
     problems: pl.DataFrame,
     refined: pl.DataFrame,
     refined_drops: pl.DataFrame,
@@ -56,10 +65,12 @@ def refined_examples(
     """SFT_EXAMPLES: the refinements that passed the gates, asked with the prompt of the candidate they came from."""
     passed = refined.join(refined_drops, left_on="candidate_id", right_on="row_id", how="anti")
     answers = dict(passed.select("prompt", "completion").iter_rows())
-    asked = refinements(params=params, candidates=candidates, drops=drops, problems=problems, **others)
+    asked = refinements(
+        params=params, candidates=candidates, drops=drops, measures=measures, problems=problems, **others
+    )
     source = f"zero, refined by {params.model}"
     return examples_frame([example(row, answers[prompt], source) for _, prompt, row in asked if prompt in answers])
 
 
-REFINE = Step("refine", "1", "call", TABLES["candidates"])
-REFINED = Step("refined_examples", "1", "reduce", TABLES["sft_examples"], refined_examples)
+REFINE = Step("refine", "2", "call", TABLES["candidates"])
+REFINED = Step("refined_examples", "2", "reduce", TABLES["sft_examples"], refined_examples)

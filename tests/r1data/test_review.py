@@ -7,7 +7,7 @@ import pytest
 from r1data.errors import CorruptShard, LakeError, ReviewNeeded
 from r1data.manifest import Manifest
 from r1data.recipe import SHIPPED, load_recipe
-from r1data.review import read_review, record_review, require_review, review_file
+from r1data.review import read_review, record_review, record_timeout, require_review, review_file, undecided
 from r1data.stages import graph
 from r1data.storage import Lake
 
@@ -55,13 +55,39 @@ def test_bad_input(lake: Lake) -> None:
         require_review(lake, dataset())
 
 
+def test_a_time_out_is_a_decision_of_nobody_and_asks_again(lake: Lake) -> None:
+    found = record_timeout(lake, dataset(), 7200)
+    assert (found.decision, found.note) == ("timed out", "nobody decided within 2 hours")
+    assert undecided(found)
+    with pytest.raises(ReviewNeeded, match=r"wait for a person's review \(nobody decided within 2 hours\)"):
+        require_review(lake, dataset())
+    record_review(lake, dataset(), "Ada", accepted=True)
+    last = require_review(lake, dataset())
+    assert [r.decision for r in (last, *last.earlier)] == ["accepted", "timed out"]
+
+
 def test_with_a_teacher_its_answers_pass_the_gates_too(tmp_path: Path) -> None:
     text = (SHIPPED / "smoke.toml").read_text()
     path = tmp_path / "taught.toml"
-    path.write_text(text + '\n[cold_start.teacher]\nurl = "http://127.0.0.1:1"\nmodel = "deepseek-v3"\n')
+    path.write_text(
+        text + '\n[cold_start.teacher]\nurl = "http://127.0.0.1:1"\nmodel = "deepseek-v3"\nmixed = "drop"\n'
+    )
     nodes = {n.name: n for n in graph(load_recipe(str(path))) if n.stage == "cold_start"}
     assert nodes["cold_start"].inputs["refined_drops"] == "cold_start/refined/drops"
-    assert nodes["cold_start/refined/drops"].params == nodes["cold_start/drops"].params
+    stated = nodes["cold_start/drops"].params.model_dump()
+    assert nodes["cold_start/refined/drops"].params.model_dump() == {**stated, "language_consistency": 1.0}
     told = nodes["cold_start/refined/candidates"].params.model_dump()
     assert "{question}" in told["template"]
     assert "url" not in told
+
+
+def test_a_teacher_that_translates_is_shown_what_mixes_languages(tmp_path: Path) -> None:
+    text = (SHIPPED / "smoke.toml").read_text()
+    path = tmp_path / "taught.toml"
+    path.write_text(text + '\n[cold_start.teacher]\nurl = "http://127.0.0.1:1"\nmodel = "deepseek-v3"\n')
+    nodes = {n.name: n for n in graph(load_recipe(str(path)))}
+    first, second = (nodes[f"cold_start/{p}drops"].params.model_dump() for p in ("", "refined/"))
+    assert (first["single_language"], second["single_language"]) == (False, True)
+    told = nodes["cold_start/refined/candidates"].params.model_dump()
+    assert "Translate" in told["translate"]
+    assert "ranslate" not in told["template"]

@@ -206,3 +206,15 @@ def test_doctor_says_what_is_wrong_with_the_lake(r1: Typed, tmp_path: Path) -> N
     code, out, _ = r1("doctor", "--lake", str(tmp_path / "file"))
     assert code == 1
     assert any(line.startswith("BAD") and "lake" in line for line in out.splitlines())
+
+
+def test_review_shows_a_sample_then_takes_a_decision(r1: Typed, lake: Lake, tmp_path: Path) -> None:
+    _, out, _ = r1("review", "tiny/cold_start", "--by", "Ada", "--lake", lake.url)
+    assert "1 rows of tiny/cold_start wait for review" in out
+    edits = tmp_path / "edits.jsonl"
+    edits.write_text('{"example_id": "example", "completion": "<think>a</think>b<answer>3</answer>"}\n')
+    typed = ("review", "tiny/cold_start", "--by", "Ada", "--accept", "--lake", lake.url)
+    code, out, _ = r1(*typed, "--edits", str(edits))
+    assert (code, "accepted by Ada, 0 rows left out, 1 edited" in out) == (0, True)
+    code, _, err = r1(*typed, "--reject-row", "none-such")
+    assert (code, "begins with 'none-such'" in err) == (1, True)

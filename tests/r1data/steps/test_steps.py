@@ -285,14 +285,24 @@ def test_refinements_that_pass_the_gates_become_examples(found: pl.DataFrame) ->
         "prompt": ["q"] * 3,
         "completion": [f"<think>way {i}</think><answer>1</answer>" for i in range(3)],
     }
-    told = RefineParams(model="teacher", template="{question}|{thought}", temperature=0.0, max_tokens=8)
+    told = RefineParams(
+        model="teacher",
+        template="{question}|{thought}",
+        translate="to {question}: {thought}",
+        temperature=0.0,
+        max_tokens=8,
+    )
     tables = {
         "candidates": pl.DataFrame(columns),
         "drops": pl.DataFrame({"row_id": ["gone"]}),
+        "measures": pl.DataFrame({"candidate_id": ["c1", "c2", "gone"], "language_consistency": [1.0, 0.5, None]}),
         "problems": problem,
     }
     asked = refinements(params=told, **tables)
-    assert [prompt for _, prompt, _ in asked] == [f"{problem['question'][0]}|way {i}" for i in range(2)]
+    assert [prompt for _, prompt, _ in asked] == [
+        f"{problem['question'][0]}|way 0",
+        f"to {problem['question'][0]}: way 1",
+    ]
     refined = pl.DataFrame(
         {"candidate_id": ["r1", "r2"], "prompt": [p for _, p, _ in asked], "completion": ["better", "worse"]}
     )

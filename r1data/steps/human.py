@@ -1,0 +1,110 @@
+"""Cold-start examples that a person wrote or went through, from a file: question, reasoning, answer, reviewer."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from r1data.data_params import HumanParams
+from r1data.digest import row_id
+from r1data.errors import RecipeError
+from r1data.params import Params
+from r1data.rewards.format import format_ok
+from r1data.rewards.score import rule_verdict
+from r1data.step import Step
+from r1data.steps.examples import examples_frame
+from r1data.steps.files import column_names, records_of
+from r1data.steps.problems import EVIDENCE, problem_id
+from schemas import TABLES
+
+ABOUT = "[cold_start.human]"
+REQUIRED = ("question", "reasoning", "answer", "reviewer")
+OPTIONAL = ("summary", "language")
+
+
+class HumanExamplesParams(Params):
+    """The file, and the template that its examples are trained under."""
+
+    file: HumanParams
+    template: str
+
+
+def human_examples(*, params: HumanExamplesParams, problems: pl.DataFrame) -> pl.DataFrame:
+    """SFT_EXAMPLES of the rows that can be used; `source` names the reviewer."""
+    return examples_frame(_split(params, problems)[0])
+
+
+def human_drops(*, params: HumanExamplesParams, problems: pl.DataFrame) -> pl.DataFrame:
+    """DROPS of the others: a part is empty, tags inside, held out for evaluation, a wrong sum, the same again."""
+    schema = {f.name: pl.String for f in TABLES["drops"].schema}
+    return pl.DataFrame(_split(params, problems)[1], schema=schema, orient="row")
+
+
+def _split(
+    params: HumanExamplesParams, problems: pl.DataFrame
+) -> tuple[list[dict[str, object]], list[tuple[str, ...]]]:
+    known = {row["problem_id"]: row for row in problems.iter_rows(named=True)}
+    kept: dict[str, dict[str, object]] = {}
+    gone: list[tuple[str, ...]] = []
+    for i, row in enumerate(_rows(params.file)):
+        problem = known.get(problem_id(row["question"]), {})
+        text = f"<think>{row['reasoning']}</think>{row['summary']}<answer>{row['answer']}</answer>"
+        name = row_id("human", row["question"], text)
+        reason, value = _fault(row, text, problem)
+        if not reason and name in kept:
+            reason = "duplicate"
+        if reason:
+            about = problem_id(row["question"])
+            gone.append((row_id("dropped human", i, name), about, "human", reason, value, text[:EVIDENCE]))
+        else:
+            kept[name] = _example(params, name, row, text, problem)
+    return list(kept.values()), gone
+
+
+def _fault(row: Mapping[str, str], text: str, problem: Mapping[str, Any]) -> tuple[str, str]:
+    """(reason, value) of the first thing that is wrong with a row; two empty texts if nothing is."""
+    empty = next((c for c in REQUIRED if not row[c]), "")
+    split = problem.get("split", "train")
+    wrong = problem.get("kind") == "math" and rule_verdict(text, "stop", problem["answer"]).verdict == "wrong"
+    tests = (
+        (bool(empty), f"no_{empty}", ""),
+        (not format_ok(text, "stop"), "tags_inside", ""),
+        (split != "train", f"in_{split}", ""),
+        (wrong, "wrong_answer", row["answer"]),
+    )
+    return next(((reason, value) for hit, reason, value in tests if hit), ("", ""))
+
+
+def _rows(file: HumanParams) -> Iterator[dict[str, str]]:
+    records = records_of(ABOUT, file.url)
+    names = column_names(records)
+    theirs = {c: file.columns.get(c, c) for c in (*REQUIRED, *OPTIONAL)}
+    for ours in (*REQUIRED, *(c for c in OPTIONAL if c in file.columns)):
+        if theirs[ours] not in names:
+            remedy = f"set columns.{ours} to one of: {', '.join(names)}"
+            raise RecipeError(f"{ABOUT}: {file.url} has no column {theirs[ours]!r}", remedy)
+    for record in records:
+        told = {ours: record.get(column) for ours, column in theirs.items()}
+        yield {ours: "" if value is None else str(value).strip() for ours, value in told.items()}
+
+
+def _example(
+    params: HumanExamplesParams, name: str, row: Mapping[str, str], text: str, problem: Mapping[str, Any]
+) -> dict[str, object]:
+    """Category and language are the problem's where it is one of the recipe's."""
+    return {
+        "example_id": name,
+        "parent_id": "",
+        "problem_id": problem_id(row["question"]),
+        "prompt": params.template.replace("{question}", row["question"]),
+        "completion": text,
+        "category": problem.get("category", params.file.category),
+        "language": problem.get("language") or row["language"] or params.file.language,
+        "chain_of_thought": True,
+        "source": f"human, reviewed by {row['reviewer']}",
+        "licence": params.file.licence,
+    }
+
+
+HUMAN = Step("human_examples", "1", "reduce", TABLES["sft_examples"], human_examples)
+HUMAN_DROPS = Step("human_drops", "1", "reduce", TABLES["drops"], human_drops)
