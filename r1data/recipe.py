@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from r1data.errors import RecipeError
+from r1data.gate_checks import GateChecks, GateExample
 from r1data.params import Params
 from r1data.sampling_params import SamplingParams
 from r1data.spending import BudgetParams
@@ -64,6 +65,22 @@ class GateParams(Params):
         default="first",
         description="which stay within keep_per_problem: by sample index, by share of tests and speed, or by tokens",
     )
+
+
+class GateSection(GateParams, GateChecks):
+    """The gates of a stage: thresholds, and what is known about them."""
+
+    @property
+    def thresholds(self) -> GateParams:
+        """What decides about rows and enters cache keys."""
+        return GateParams(**self.model_dump(include=set(GateParams.model_fields)))
+
+
+class ColdStartGate(GateSection):
+    """Readable and in one language, whichever (B.3.2)."""
+
+    language_consistency: float | None = None
+    single_language: bool = True
 
 
 WHERE_SERVED = {"url", "chat", "in_flight"}
@@ -125,7 +142,7 @@ class ColdStartParams(Params):
 
     problems: int
     sampling: SamplingParams
-    gate: GateParams = GateParams(language_consistency=None, single_language=True)
+    gate: ColdStartGate = ColdStartGate()
     teacher: TeacherParams | None = None
     review: Literal["accept", "wait"] = "accept"
 
@@ -135,7 +152,7 @@ class MixParams(Params):
 
     problems: int
     sampling: SamplingParams
-    gate: GateParams = GateParams()
+    gate: GateSection = GateSection()
     general_examples: int = 120
     general_with_thought: tuple[str, ...] = ("translation",)
     seed: int = 0
@@ -349,7 +366,16 @@ def _faults(error: ValidationError) -> list[str]:
 
 def _known_keys() -> list[str]:
     models = (
-        *(SourceParams, ModelSource, SamplingParams, GateParams, TeacherParams, JudgeParams, TestWriterParams),
+        *(
+            SourceParams,
+            ModelSource,
+            SamplingParams,
+            GateSection,
+            GateExample,
+            TeacherParams,
+            JudgeParams,
+            TestWriterParams,
+        ),
         *(ColdStartParams, MixParams, Recipe, PreferenceParams, EvaluationParams),
         *(ClusterParams, EngineParams, BudgetParams),
         *(GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams),

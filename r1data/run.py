@@ -36,6 +36,7 @@ from r1data.spending import Spending
 from r1data.stages import STAGES, graph, needs_of_nodes, needs_of_stages
 from r1data.stages.sampling import GenerateParams
 from r1data.step import Node
+from r1data.steps.thresholds import check_gates
 from r1data.storage import Lake
 from r1data.verify.canaries import check_sources, gold_failures
 from r1data.watching import PlainLines
@@ -163,9 +164,10 @@ class Session:
     spending: Spending | None = None
 
     def __enter__(self) -> "Session":
-        """Read the recipe, open the lake, check the verifier on its canaries; servers start when first needed."""
+        """Read the recipe, open the lake, check verifier and gates on known cases; servers start when first needed."""
         self.recipe = on_cluster(pinned(load_recipe(self.recipe_name)), self.settings)
         check_sources(self.recipe.sources)
+        check_gates(self.recipe)
         self.lake = Lake.open(self.settings.lake)
         self.nodes = {n.name: n for n in graph(self.recipe)}
         slots = threading.Semaphore(self.recipe.cluster.parallel)

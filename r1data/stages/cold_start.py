@@ -20,14 +20,14 @@ def nodes(recipe: Recipe) -> list[Node]:
         problems=part.problems,
         template=recipe.zero_template,
         sampling=part.sampling,
-        gate=part.gate if part.sampling.stop_at else None,
+        gate=part.gate.thresholds if part.sampling.stop_at else None,
         seed=recipe.seed,
     )
     return [
         *sampled(recipe, "cold_start", STAGE, "zero", params),
         audited(recipe, "cold_start", STAGE),
-        gated("cold_start", STAGE, part.gate, part.sampling),
-        difficulty("cold_start", STAGE, part.gate, part.sampling),
+        gated("cold_start", STAGE, part.gate.thresholds, part.sampling),
+        difficulty("cold_start", STAGE, part.gate.thresholds, part.sampling),
         *(_by_teacher(recipe) if part.teacher else [_by_rule()]),
     ]
 
@@ -45,6 +45,6 @@ def _by_teacher(recipe: Recipe) -> list[Node]:
     return [
         Node("cold_start/refined/candidates", STAGE, REFINE, params, KEPT),
         *examined(recipe, "cold_start/refined", STAGE),
-        gated("cold_start/refined", STAGE, part.gate),
+        gated("cold_start/refined", STAGE, part.gate.thresholds),
         Node("cold_start", STAGE, REFINED, params, {**KEPT, **refined}),
     ]

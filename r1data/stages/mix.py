@@ -16,7 +16,7 @@ def nodes(recipe: Recipe) -> list[Node]:
         problems=part.problems,
         template=recipe.chat_template,
         sampling=part.sampling,
-        gate=part.gate if part.sampling.stop_at else None,
+        gate=part.gate.thresholds if part.sampling.stop_at else None,
         seed=recipe.seed + 1,
     )
     general = GeneralParams(
@@ -29,8 +29,8 @@ def nodes(recipe: Recipe) -> list[Node]:
     return [
         *sampled(recipe, "sft_mix", "sft_mix", "dev2", params),
         audited(recipe, "sft_mix", "sft_mix"),
-        gated("sft_mix", "sft_mix", part.gate, part.sampling),
-        difficulty("sft_mix", "sft_mix", part.gate, part.sampling),
+        gated("sft_mix", "sft_mix", part.gate.thresholds, part.sampling),
+        difficulty("sft_mix", "sft_mix", part.gate.thresholds, part.sampling),
         Node("sft_mix/reasoning", "sft_mix", REASONING, NoParams(), kept, frozenset({"problems"})),
         Node("sft_mix/general", "sft_mix", GENERAL, general, {"problems": "problems"}),
         Node("sft_mix", "sft_mix", MIX, NoParams(), {"reasoning": "sft_mix/reasoning", "general": "sft_mix/general"}),
