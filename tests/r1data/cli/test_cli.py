@@ -16,7 +16,21 @@ from r1data.storage import Lake
 from tests.r1data.inspect.tiny_lake import make_lake
 
 Typed = Callable[..., tuple[int, str, str]]
-COMMANDS = ("check", "plan", "pilot", "run", "report", "status", "show", "trace", "why", "verify", "rollback", "doctor")
+COMMANDS = (
+    "check",
+    "tune-gates",
+    "plan",
+    "pilot",
+    "run",
+    "report",
+    "status",
+    "show",
+    "trace",
+    "why",
+    "verify",
+    "rollback",
+    "doctor",
+)
 
 
 @pytest.fixture
