@@ -17,7 +17,7 @@ from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
 from prefect.tasks import Task
 
-from flows.artifacts import ProgressArtifacts, artifact_key
+from flows.artifacts import ProgressArtifacts, artifact_key, funnel_artifact
 from r1data.cli.live import LiveProgress
 from r1data.errors import Transient
 from r1data.recipe import load_recipe
@@ -30,6 +30,7 @@ from r1data.run import Session, on_cluster
 from r1data.settings import Settings
 from r1data.spending import Spending
 from r1data.watching import watched_by
+from schemas import TABLES
 
 LIVE: ContextVar[LiveProgress | None] = ContextVar("live", default=None)
 REVIEW_SECONDS = 7 * 24 * 3600
@@ -100,7 +101,7 @@ def _ask_for_review(session: Session) -> None:
 
 
 def _subflow(session: Session, stage: str) -> None:
-    """Run one stage as a subflow and leave its counts as an artifact."""
+    """Run one stage as a subflow and leave its counts and funnels as artifacts."""
 
     @task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=_transient)
     def node(name: str) -> dict[str, Any]:
@@ -112,6 +113,8 @@ def _subflow(session: Session, stage: str) -> None:
     @flow(name=stage, flow_run_name=stage)
     def run_stage() -> None:
         rows = list(session.run_nodes(stage, lambda name: node.with_options(task_run_name=name)(name)).values())
+        for dropped in (r["node"] for r in rows if session.nodes[r["node"]].step.output is TABLES["drops"]):
+            funnel_artifact(session.lake, f"{session.recipe.name}/{dropped}")
         create_table_artifact(rows, key=artifact_key(session.recipe.name, stage), description=f"stage {stage}")
 
     run_stage()

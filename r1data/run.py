@@ -14,6 +14,7 @@ from typing import TypeVar
 import polars as pl
 import pyarrow as pa
 
+from r1data.checks.bands import check_bands
 from r1data.checks.expectations import suite_of, validate
 from r1data.digest import digest_json, row_id
 from r1data.errors import RecipeError
@@ -136,6 +137,12 @@ class LocalServices:
         with self._checking:  # Great Expectations keeps one context for the whole process
             return validate(node.step.output.name, table)
 
+    def admit(self, node: Node, manifest: Manifest) -> None:
+        """The bands of the recipe, on what its gates dropped."""
+        gates = {"cold_start/drops": self.recipe.cold_start.gate, "sft_mix/drops": self.recipe.sft_mix.gate}
+        if node.name in gates:
+            check_bands(self.lake, manifest, gates[node.name].bands)
+
 
 def on_cluster(recipe: Recipe, settings: Settings) -> Recipe:
     """The recipe with the cluster file, if there is one, in the place of its [cluster]."""
@@ -189,7 +196,8 @@ class Session:
         self.services = LocalServices(
             self.lake, self.recipe, str(recipe_path(self.recipe_name)), self.settings, self.fleet, desk
         )
-        self.runner = Runner(self.lake, self.recipe.name, self.services, self.labels, self.report, waits)
+        told = (self.labels, self.report, waits, self.services.admit)
+        self.runner = Runner(self.lake, self.recipe.name, self.services, *told)
         return self
 
     def __exit__(

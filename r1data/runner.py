@@ -43,7 +43,10 @@ class Services(Protocol):
 
 @dataclass
 class Runner:
-    """Runs nodes in order and remembers what each produced."""
+    """Runs nodes in order and remembers what each produced.
+
+    `admit` is asked before a ref moves, of datasets made now or found, and raises `CheckFailed` where it must not.
+    """
 
     lake: Lake
     recipe: str
@@ -51,6 +54,7 @@ class Runner:
     labels: Mapping[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = print
     wait_for_lease: bool = True
+    admit: Callable[[Node, Manifest], None] = lambda node, manifest: None
     done: dict[str, Manifest] = field(default_factory=dict)
 
     def run(self, node: Node) -> tuple[Manifest, bool]:
@@ -63,6 +67,7 @@ class Runner:
             self.report(f"{node.name}: {node.step.name} ({node.step.kind})")
             skipped = self._compute_once(node, key, inputs)
         manifest = read_manifest(self.lake, folder)
+        self.admit(node, manifest)
         move_ref(self.lake, f"{self.recipe}/{node.name}", manifest)
         self.done[node.name] = manifest
         return manifest, skipped

@@ -1,16 +1,24 @@
-"""What a gate let through: rows in, rows that left by reason, rows out, and examples of both."""
+"""What gates let through: rows in, rows that left by gate and reason, rows out, and examples of both.
 
+Of any dataset of DROPS: gates of candidates, prompts too easy or too hard, pairs too close.
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
-from r1data.manifest import read_rows
+from r1data.errors import LakeError
+from r1data.manifest import Manifest, read_rows
 from r1data.refs import list_refs, resolve
 from r1data.storage import Lake
 
 COLUMNS = ("", "rows", "share")
 EXAMPLES = 4
+DROPPED = 10
 LONGEST = 1_500
+# Steps that choose what they look at: rows in are those that left and those beside them, in the ref named, that stayed
+BESIDE = {"rl_prompt_drops": "prompts", "pair_drops": ""}
 
 
 @dataclass(frozen=True)
@@ -27,9 +35,9 @@ class Funnel:
 
     @property
     def cells(self) -> list[tuple[str, str, str]]:
-        """The table: candidates, every reason, kept."""
+        """The table: rows in, every reason, kept."""
         whole = max(1, self.rows_in)
-        body = [("candidates", f"{self.rows_in:,}", "100.0 %")]
+        body = [("rows in", f"{self.rows_in:,}", "100.0 %")]
         body += [(f"- {g}: {r.replace('_', ' ')}", f"{n:,}", f"{100 * n / whole:.1f} %") for g, r, n in self.left]
         return [*body, ("kept", f"{self.rows_out:,}", f"{100 * self.rows_out / whole:.1f} %")]
 
@@ -44,21 +52,37 @@ class Dropped:
     evidence: str
 
 
-def funnel(lake: Lake, recipe: str, stage: str) -> Funnel | None:
-    """The funnel of a stage with candidates and drops; None where it has not run."""
-    names = [f"{recipe}/{stage}/{table}" for table in ("candidates", "drops")]
-    if not set(names) <= set(list_refs(lake)):
-        return None
-    candidates, drops = (resolve(lake, name) for name in names)
+def drop_refs(lake: Lake, recipe: str) -> list[str]:
+    """The recipe's refs to DROPS."""
+    refs = [ref for ref in list_refs(lake) if ref.startswith(f"{recipe}/") and "drops" in ref]
+    return [ref for ref in refs if _is_drops(resolve(lake, ref))]
+
+
+def drops_of(lake: Lake, ref: str) -> list[str]:
+    """The refs to DROPS that a ref means: itself, those right below it, or all of a recipe."""
+    if "/" not in ref:
+        return drop_refs(lake, ref)
+    known = set(list_refs(lake))
+    found = [r for r in (ref, f"{ref}/drops", f"{ref}/prompt_drops") if r in known and _is_drops(resolve(lake, r))]
+    if not found:
+        raise LakeError(
+            f"{ref}: no dataset of dropped rows here", "`r1 status` lists the refs, such as demo/sft_mix/drops"
+        )
+    return found
+
+
+def funnel(lake: Lake, ref: str) -> Funnel:
+    """The funnel of a ref to DROPS."""
+    drops = resolve(lake, ref)
     left = pl.DataFrame(read_rows(lake, drops, ["gate", "reason"])).group_by("gate", "reason").len("rows")
     left = left.sort("rows", "gate", "reason", descending=[True, False, False])
-    return Funnel(candidates.rows, tuple(left.iter_rows()))
+    return Funnel(_rows_in(lake, ref, drops), tuple(left.iter_rows()))
 
 
-def kept(lake: Lake, recipe: str, stage: str) -> list[str]:
-    """Some examples that a stage made, prompt and completion in one text, one of each category first."""
-    name, columns = f"{recipe}/{stage}", ["category", "prompt", "completion"]
-    if name not in list_refs(lake):
+def kept(lake: Lake, ref: str) -> list[str]:
+    """Some SFT examples that were made of what passed, prompt and completion in one text, each category first."""
+    name, columns = ref.removesuffix("/drops"), ["category", "prompt", "completion"]
+    if name not in list_refs(lake) or not (resolve(lake, name).table or "").startswith("sft_examples/"):
         return []
     rows = pl.DataFrame(read_rows(lake, resolve(lake, name), columns)).select(columns)
     firsts = pl.concat([rows.unique("category", keep="first", maintain_order=True), rows])
@@ -66,12 +90,34 @@ def kept(lake: Lake, recipe: str, stage: str) -> list[str]:
     return [_cut(prompt + completion) for _, prompt, completion in shown.iter_rows()]
 
 
-def dropped(lake: Lake, recipe: str, stage: str) -> list[Dropped]:
-    """One row that left for each gate and reason."""
+def dropped(lake: Lake, ref: str, most: int = DROPPED) -> Mapping[tuple[str, str], list[Dropped]]:
+    """The first rows that left, at most so many for each gate and reason, one shard in memory at a time."""
+    found: dict[tuple[str, str], list[Dropped]] = {}
+    for gate, reason, value, text in _firsts(lake, resolve(lake, ref), most):
+        shown = found.setdefault((gate, reason), [])
+        if len(shown) < most:
+            shown.append(Dropped(gate, reason, value, _cut(text)))
+    return dict(sorted(found.items()))
+
+
+def _firsts(lake: Lake, drops: Manifest, most: int) -> Iterator[tuple[str, ...]]:
     columns = ["gate", "reason", "value", "evidence"]
-    rows = pl.DataFrame(read_rows(lake, resolve(lake, f"{recipe}/{stage}/drops"), columns)).select(columns)
-    firsts = rows.unique(["gate", "reason"], keep="first", maintain_order=True)
-    return [Dropped(gate, reason, value, _cut(text)) for gate, reason, value, text in firsts.iter_rows()]
+    for shard in drops.shards:
+        rows = pl.DataFrame(lake.read_table(shard.path, shard.sha256, columns)).select(columns)
+        yield from rows.group_by("gate", "reason", maintain_order=True).head(most).select(columns).iter_rows()
+
+
+def _is_drops(manifest: Manifest) -> bool:
+    return (manifest.table or "").startswith("drops/")
+
+
+def _rows_in(lake: Lake, ref: str, drops: Manifest) -> int:
+    """Rows of the first input; of a step that chooses what it looks at, those that left and those that stayed."""
+    beside = BESIDE.get(drops.step)
+    if beside is None:
+        return drops.counts.get(f"rows_in_{drops.parents[0].role}", drops.rows) if drops.parents else drops.rows
+    stayed = "/".join(p for p in (ref.rpartition("/")[0], beside) if p)
+    return drops.rows + (resolve(lake, stayed).rows if stayed in list_refs(lake) else 0)
 
 
 def _cut(text: str) -> str:

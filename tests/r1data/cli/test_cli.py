@@ -93,6 +93,21 @@ def test_why_prints_the_gate(r1: Typed, lake: Lake) -> None:
     assert "not dropped anywhere" in r1("why", "candidate-1", "--lake", lake.url)[1]
 
 
+@pytest.mark.parametrize("ref", ["tiny", "tiny/cold_start", "tiny/cold_start/drops"])
+def test_funnel_counts_and_shows_what_left(r1: Typed, lake: Lake, ref: str) -> None:
+    code, out, _ = r1("funnel", ref, "--examples", "1", "--lake", lake.url)
+    lines = [line.split() for line in out.splitlines()]
+    assert code == 0
+    assert ["-", "verdict:", "wrong", "2", "50.0", "%"] in lines
+    assert ["kept", "1", "25.0", "%"] in lines
+    assert out.count("evidence: ") == 2
+
+
+def test_funnel_of_what_has_no_drops_is_refused(r1: Typed, lake: Lake) -> None:
+    code, _, err = r1("funnel", "tiny/dev1", "--lake", lake.url)
+    assert (code, "no dataset of dropped rows" in err) == (1, True)
+
+
 def test_unknown_ref_is_answered_with_the_nearest(r1: Typed, lake: Lake) -> None:
     code, _, err = r1("show", "tiny/cold_strt", "--lake", lake.url)
     assert code == 1

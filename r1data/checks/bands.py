@@ -1,0 +1,32 @@
+"""Bands: how much of the candidates each gate may drop. Outside, something before it is not what it was."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from r1data.errors import CheckFailed
+from r1data.gate_checks import Band
+from r1data.manifest import Manifest, read_rows
+from r1data.storage import Lake
+
+
+def check_bands(lake: Lake, drops: Manifest, bands: Mapping[str, Band]) -> None:
+    """Raise `CheckFailed` with counts where a gate dropped more or less of the candidates than its band allows."""
+    whole = drops.counts["rows_in_candidates"]
+    if not bands or not whole:
+        return
+    gates = pl.DataFrame(read_rows(lake, drops, ["gate"]))["gate"]
+    counted = dict(gates.value_counts().iter_rows())
+    lines = [
+        f"  {gate} dropped {counted.get(gate, 0):,} of {whole:,} candidates ({counted.get(gate, 0) / whole:.1%}), "
+        f"its band is {low:.1%} to {high:.1%}"
+        for gate, (low, high) in bands.items()
+        if not low <= counted.get(gate, 0) / whole <= high
+    ]
+    if lines:
+        section = drops.name.partition("/")[2].removesuffix("/drops")
+        raise CheckFailed(
+            f"{drops.name}: outside the bands of the recipe\n" + "\n".join(lines),
+            f"the ref did not move; the rows that left are in {lake.uri(drops.path)}. Look at what made them; "
+            f"if they are right, change the threshold or [{section}.gate.bands] (neither samples again)",
+        )
