@@ -20,6 +20,7 @@ from prefect.tasks import Task
 from flows.artifacts import ProgressArtifacts, artifact_key, funnel_artifact
 from r1data.cli.live import LiveProgress
 from r1data.errors import Transient
+from r1data.inspect.show import check_pages
 from r1data.recipe import load_recipe
 from r1data.report.audit import audit_markdown
 from r1data.report.claims import claims_markdown
@@ -108,7 +109,9 @@ def _subflow(session: Session, stage: str) -> None:
         started = time.monotonic()
         manifest, skipped = session.run_node(name)
         took = round(time.monotonic() - started, 1)
-        return {"node": name, "rows": manifest.rows, "was there": skipped, "seconds": took, "path": manifest.path}
+        pages = ", ".join(check_pages(session.lake, manifest))
+        told = {"node": name, "rows": manifest.rows, "was there": skipped, "seconds": took}
+        return {**told, "path": manifest.path, "checks": pages}
 
     @flow(name=stage, flow_run_name=stage)
     def run_stage() -> None:

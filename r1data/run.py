@@ -12,17 +12,16 @@ from types import TracebackType
 from typing import TypeVar
 
 import polars as pl
-import pyarrow as pa
 
 from r1data.checks.bands import check_bands
-from r1data.checks.expectations import suite_of, validate
+from r1data.checks.expectations import held_before, validate
 from r1data.digest import digest_json, row_id
 from r1data.errors import RecipeError
 from r1data.generate.candidates import Desk, candidates
 from r1data.generate.fleet import Fleet
 from r1data.generate.sampling import Identity, Prompt
 from r1data.launch import Child, TrainingJob, end_child, launch
-from r1data.manifest import Manifest
+from r1data.manifest import Manifest, Rows, carried
 from r1data.parallel import run_graph
 from r1data.pilot import PilotRecorder
 from r1data.pins import pinned
@@ -123,25 +122,26 @@ class LocalServices:
             )
             launch(job, self.settings.python, self.recipe.cluster.ranks, self._told_by(node), self.children)
 
-    def check(self, node: Node, rows: Callable[[], pa.Table]) -> tuple[dict[str, object], ...]:
-        """The table's expectations, if it has any."""
-        assert node.step.output is not None, f"{node.name}: only datasets are checked"
-        if suite_of(node.step.output.name) is None:
-            return ()
-        table = rows()
-        if node.step.output.name == "problems":
-            failing = gold_failures(zip(table["kind"].to_pylist(), table["answer"].to_pylist(), strict=True))
+    def check(self, node: Node, rows: Rows) -> tuple[dict[str, object], ...]:
+        """The table's expectations, one dataset at a time: memory stays that of one."""
+        if rows.table == "problems":
+            golds = rows(["kind", "answer"])
+            failing = gold_failures(zip(golds["kind"].to_pylist(), golds["answer"].to_pylist(), strict=True))
             if failing:
                 told = f"{len(failing)} gold answers do not verify against themselves, e.g. " + "; ".join(failing[:3])
                 self._told_by(node)(told)
-        with self._checking:  # Great Expectations keeps one context for the whole process
-            return validate(node.step.output.name, table)
+        with self._checking:
+            return validate(rows)
 
     def admit(self, node: Node, manifest: Manifest) -> None:
-        """The bands of the recipe, on what its gates dropped."""
+        """The bands of the recipe, on what its gates dropped; the tables that a checkpoint carries, once."""
         gates = {"cold_start/drops": self.recipe.cold_start.gate, "sft_mix/drops": self.recipe.sft_mix.gate}
         if node.name in gates:
             check_bands(self.lake, manifest, gates[node.name].bands)
+        for rows in carried(self.lake, manifest):
+            if not held_before(rows):
+                with self._checking:
+                    validate(rows)
 
 
 def on_cluster(recipe: Recipe, settings: Settings) -> Recipe:

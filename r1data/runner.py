@@ -17,7 +17,7 @@ from r1data.digest import digest_json, digest_table
 from r1data.errors import LakeError, StageFailed
 from r1data.lease import lease
 from r1data.lineage import commit
-from r1data.manifest import Manifest, Parent, Shard, dataset_digest, is_committed, read_manifest, read_rows
+from r1data.manifest import Manifest, Parent, Rows, Shard, dataset_digest, is_committed, read_manifest, read_rows
 from r1data.refs import move_ref
 from r1data.step import Node
 from r1data.storage import Lake
@@ -36,8 +36,8 @@ class Services(Protocol):
         """Run the training process of a node; it commits the checkpoint itself."""
         ...
 
-    def check(self, node: Node, rows: Callable[[], pa.Table]) -> tuple[dict[str, object], ...]:
-        """Results of the table's expectations, whose rows are read only if it has any; raises `CheckFailed`."""
+    def check(self, node: Node, rows: Rows) -> tuple[dict[str, object], ...]:
+        """Results of the table's expectations, on the columns that they need; raises `CheckFailed`."""
         ...
 
 
@@ -123,7 +123,7 @@ class Runner:
             labels=dict(self.labels),
             started=started,
         )
-        checks = self.services.check(node, lambda: read_rows(self.lake, draft))
+        checks = self.services.check(node, Rows.of(self.lake, draft))
         commit(self.lake, draft.model_copy(update={"checks": checks}))
 
     def _whole(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> tuple[Shard, ...]:

@@ -54,16 +54,14 @@ class Dropped:
 
 def drop_refs(lake: Lake, recipe: str) -> list[str]:
     """The recipe's refs to DROPS."""
-    refs = [ref for ref in list_refs(lake) if ref.startswith(f"{recipe}/") and "drops" in ref]
-    return [ref for ref in refs if _is_drops(resolve(lake, ref))]
+    refs = (ref for ref in list_refs(lake) if ref.startswith(f"{recipe}/"))
+    return [ref for ref in refs if (resolve(lake, ref).table or "").startswith("drops/")]
 
 
 def drops_of(lake: Lake, ref: str) -> list[str]:
     """The refs to DROPS that a ref means: itself, those right below it, or all of a recipe."""
-    if "/" not in ref:
-        return drop_refs(lake, ref)
-    known = set(list_refs(lake))
-    found = [r for r in (ref, f"{ref}/drops", f"{ref}/prompt_drops") if r in known and _is_drops(resolve(lake, r))]
+    known = drop_refs(lake, ref.partition("/")[0])
+    found = [name for name in known if ref in (name, name.rpartition("/")[0], name.partition("/")[0])]
     if not found:
         raise LakeError(
             f"{ref}: no dataset of dropped rows here", "`r1 status` lists the refs, such as demo/sft_mix/drops"
@@ -105,10 +103,6 @@ def _firsts(lake: Lake, drops: Manifest, most: int) -> Iterator[tuple[str, ...]]
     for shard in drops.shards:
         rows = pl.DataFrame(lake.read_table(shard.path, shard.sha256, columns)).select(columns)
         yield from rows.group_by("gate", "reason", maintain_order=True).head(most).select(columns).iter_rows()
-
-
-def _is_drops(manifest: Manifest) -> bool:
-    return (manifest.table or "").startswith("drops/")
 
 
 def _rows_in(lake: Lake, ref: str, drops: Manifest) -> int:

@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 
+from r1data import html
 from r1data.errors import LakeError
 from r1data.inspect.show import amount
 from r1data.manifest import Manifest
 from r1data.refs import list_refs, resolve
-from r1data.report import audit, claims, evaluation, html
+from r1data.report import audit, claims, evaluation
 from r1data.report.curves import curves, metrics
 from r1data.report.funnel import COLUMNS as FUNNEL
 from r1data.report.funnel import Dropped, drop_refs, dropped, funnel, kept

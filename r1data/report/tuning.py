@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from r1data import html
 from r1data.errors import LakeError
 from r1data.manifest import read_rows
 from r1data.refs import list_refs, resolve
-from r1data.report import html
 from r1data.report.histogram import histogram
 from r1data.steps.thresholds import THRESHOLDS, Threshold
 from r1data.storage import Lake
