@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,14 @@ import pytest
 from r1data.checks.expectations import held_before, validate
 from r1data.checks.suites import columns_of, narrow, suite_of
 from r1data.errors import CheckFailed
-from r1data.manifest import Manifest, Rows, Shard
+from r1data.inspect.show import show
+from r1data.manifest import Manifest, Rows, Shard, carried
+from r1data.refs import resolve
+from r1data.runner import Runner
+from r1data.step import Node
 from r1data.storage import Lake
 from schemas import TABLES
+from tests.r1data.inspect import tiny_lake
 from tests.r1data.inspect.tiny_lake import filled
 
 # what Great Expectations does when it is imported and called
@@ -139,3 +144,35 @@ def test_the_page_fetches_nothing_and_the_result_is_theirs(tmp_path: Path) -> No
     result = json.loads(rows.lake.read(f"{rows.folder}/_checks/candidates.json"))
     assert result["success"] is False
     assert result["statistics"]["unsuccessful_expectations"] == 2
+
+
+class Checked(tiny_lake.Services):
+    """The tiny recipe with the checks of a real run; its checkpoints' metrics are checked as they are admitted."""
+
+    def check(self, node: Node, rows: Callable[[], pa.Table]) -> tuple[dict[str, object], ...]:
+        """The table's suite."""
+        assert isinstance(rows, Rows)
+        return validate(rows)
+
+
+def test_a_failed_suite_leaves_the_ref_where_it_was(tmp_path: Path) -> None:
+    lake = tiny_lake.make_lake(tmp_path / "lake")
+    before = resolve(lake, "tiny/problems")
+    runner = Runner(lake, tiny_lake.RECIPE, Checked(lake), report=lambda _: None)
+    with pytest.raises(CheckFailed, match="tiny/problems, table problems: 1 of 7"):
+        runner.run(tiny_lake.nodes(mark="?")[0])  # its split is empty
+    assert resolve(lake, "tiny/problems") == before
+    assert [n for n in lake.names("data/problems") if n.endswith("_manifest.json")] == [f"{before.path}/_manifest.json"]
+
+
+def test_tables_of_a_checkpoint_are_checked_once(tmp_path: Path) -> None:
+    lake = tiny_lake.make_lake(tmp_path / "lake")
+    metrics, rollouts = carried(lake, resolve(lake, "tiny/zero"))
+    assert not held_before(metrics)
+    assert all(r["success"] for r in validate(metrics))
+    assert held_before(metrics)
+    with pytest.raises(CheckFailed, match="table rollouts"):
+        validate(rollouts)  # its step is 0
+    assert not held_before(rollouts)
+    pages = [text for label, text in show(lake, "tiny/zero").facts if label == "page"]
+    assert [p.rpartition("/")[2] for p in pages] == ["metrics.html", "rollouts.html"]
