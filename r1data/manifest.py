@@ -125,7 +125,7 @@ class Rows:
         return pa.concat_tables([self.lake.read_table(f.path, f.sha256, columns) for f in self.files])
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Some thousands at a time, in order; only these columns' bytes are read, and not compared with a SHA-256."""
+        """A thousand at a time, in order; only these columns' bytes are read, and not compared with a SHA-256."""
         for file in self.files:
             yield from self.lake.batches(file.path, columns)
 
