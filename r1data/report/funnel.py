@@ -18,28 +18,36 @@ EXAMPLES = 4
 DROPPED = 10
 LONGEST = 1_500
 # Steps that choose what they look at: rows in are those that left and those beside them, in the ref named, that stayed
-BESIDE = {"rl_prompt_drops": "prompts", "pair_drops": ""}
+BESIDE = {"rl_prompt_drops": "prompts", "pair_drops": "", "problem_drops": ""}
+# What they drop are no rows of any table (inputs of tests): shares are of what was dropped
+PARTS = frozenset({"written_test_drops"})
 
 
 @dataclass(frozen=True)
 class Funnel:
-    """Rows in, (gate, reason, rows) of those that left, most first, and rows out."""
+    """Rows in (None: not known), (gate, reason, rows) of those that left, most first, and rows out."""
 
-    rows_in: int
+    rows_in: int | None
     left: tuple[tuple[str, str, int], ...]
 
     @property
-    def rows_out(self) -> int:
+    def dropped(self) -> int:
+        """Rows that left."""
+        return sum(n for _, _, n in self.left)
+
+    @property
+    def rows_out(self) -> int | None:
         """Rows that no gate stopped."""
-        return self.rows_in - sum(n for _, _, n in self.left)
+        return None if self.rows_in is None else self.rows_in - self.dropped
 
     @property
     def cells(self) -> list[tuple[str, str, str]]:
-        """The table: rows in, every reason, kept."""
-        whole = max(1, self.rows_in)
-        body = [("rows in", f"{self.rows_in:,}", "100.0 %")]
-        body += [(f"- {g}: {r.replace('_', ' ')}", f"{n:,}", f"{100 * n / whole:.1f} %") for g, r, n in self.left]
-        return [*body, ("kept", f"{self.rows_out:,}", f"{100 * self.rows_out / whole:.1f} %")]
+        """The table: rows in, every reason, kept; shares of the first line."""
+        first, last = ("dropped", self.dropped) if self.rows_in is None else ("rows in", self.rows_in), self.rows_out
+        whole = max(1, first[1])
+        lines = [first, *((f"- {g}: {r.replace('_', ' ')}", n) for g, r, n in self.left)]
+        lines += [("kept", last)] if last is not None else []
+        return [(told, f"{n:,}", f"{100 * n / whole:.1f} %") for told, n in lines]
 
 
 @dataclass(frozen=True)
@@ -105,13 +113,15 @@ def _firsts(lake: Lake, drops: Manifest, most: int) -> Iterator[tuple[str, ...]]
         yield from rows.group_by("gate", "reason", maintain_order=True).head(most).select(columns).iter_rows()
 
 
-def _rows_in(lake: Lake, ref: str, drops: Manifest) -> int:
+def _rows_in(lake: Lake, ref: str, drops: Manifest) -> int | None:
     """Rows of the first input; of a step that chooses what it looks at, those that left and those that stayed."""
+    if drops.step in PARTS:
+        return None
     beside = BESIDE.get(drops.step)
-    if beside is None:
-        return drops.counts.get(f"rows_in_{drops.parents[0].role}", drops.rows) if drops.parents else drops.rows
+    if beside is None and drops.parents:
+        return drops.counts[f"rows_in_{drops.parents[0].role}"]
     stayed = "/".join(p for p in (ref.rpartition("/")[0], beside) if p)
-    return drops.rows + (resolve(lake, stayed).rows if stayed in list_refs(lake) else 0)
+    return drops.rows + resolve(lake, stayed).rows if stayed in list_refs(lake) else None
 
 
 def _cut(text: str) -> str:

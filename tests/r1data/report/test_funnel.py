@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from r1data.params import Params
-from r1data.report.funnel import drop_refs, dropped, funnel
+from r1data.report.funnel import Funnel, drop_refs, dropped, funnel
 from r1data.runner import Runner
 from r1data.step import Node, Step
 from r1data.steps.gates import EVIDENCE
@@ -64,3 +64,9 @@ def test_ten_examples_of_each_reason_are_shown(lake: Lake) -> None:
     assert reason == ("difficulty", "all_right")
     assert len(rows) == 10
     assert {len(row.evidence) for row in rows} == {EVIDENCE}
+
+
+def test_shares_are_of_what_was_dropped_where_nothing_else_is_known() -> None:
+    found = Funnel(None, (("written_tests", "slow", 3), ("written_tests", "unreadable", 1)))
+    assert found.cells[0] == ("dropped", "4", "100.0 %")
+    assert found.cells[-1] == ("- written_tests: unreadable", "1", "25.0 %")
