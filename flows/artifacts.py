@@ -1,4 +1,4 @@
-"""Progress artifacts: what a node that samples has done, in Prefect's interface, while it does it."""
+"""Artifacts of a run in Prefect's interface: what a node that samples has done, while it does it, and funnels."""
 
 import re
 import threading
@@ -8,12 +8,14 @@ from typing import cast
 from uuid import UUID
 
 import httpx
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.logging import get_logger
 
 from r1data.progress import Progress
+from r1data.report.funnel import COLUMNS, funnel
 from r1data.spending import Spending
+from r1data.storage import Lake
 from r1data.watching import percent, progress_line
 
 EVERY_S = 5.0
@@ -24,6 +26,13 @@ logger = get_logger("artifacts")
 def artifact_key(*names: str) -> str:
     """Names as Prefect wants a key: lowercase letters, digits and dashes."""
     return re.sub(r"[^a-z0-9-]+", "-", "-".join(names).lower())
+
+
+def funnel_artifact(lake: Lake, ref: str) -> None:
+    """A table of what the gates of a ref to DROPS let through."""
+    head = ("rows that", *COLUMNS[1:])
+    rows = [dict(zip(head, cells, strict=True)) for cells in funnel(lake, ref).cells]
+    create_table_artifact(rows, key=artifact_key(ref, "funnel"), description=f"funnel of {ref}")
 
 
 class ProgressArtifacts:

@@ -20,9 +20,10 @@ from prefect.logging import get_run_logger
 from prefect.tasks import Task
 from pydantic import ValidationError
 
-from flows.artifacts import ProgressArtifacts, artifact_key
+from flows.artifacts import ProgressArtifacts, artifact_key, funnel_artifact
 from r1data.cli.live import LiveProgress
 from r1data.errors import Terminal, Transient
+from r1data.inspect.show import check_pages
 from r1data.recipe import load_recipe
 from r1data.report.audit import audit_markdown
 from r1data.report.claims import claims_markdown
@@ -34,6 +35,7 @@ from r1data.run import Session, on_cluster
 from r1data.settings import Settings
 from r1data.spending import Spending
 from r1data.watching import watched_by
+from schemas import TABLES
 
 LIVE: ContextVar[LiveProgress | None] = ContextVar("live", default=None)
 
@@ -135,18 +137,22 @@ def _write_down(session: Session, form: ReviewForm) -> None:
 
 
 def _subflow(session: Session, stage: str) -> None:
-    """Run one stage as a subflow and leave its counts as an artifact."""
+    """Run one stage as a subflow and leave its counts and funnels as artifacts."""
 
     @task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=_transient)
     def node(name: str) -> dict[str, Any]:
         started = time.monotonic()
         manifest, skipped = session.run_node(name)
         took = round(time.monotonic() - started, 1)
-        return {"node": name, "rows": manifest.rows, "was there": skipped, "seconds": took, "path": manifest.path}
+        pages = ", ".join(check_pages(session.lake, manifest))
+        told = {"node": name, "rows": manifest.rows, "was there": skipped, "seconds": took}
+        return {**told, "path": manifest.path, "checks": pages}
 
     @flow(name=stage, flow_run_name=stage)
     def run_stage() -> None:
         rows = list(session.run_nodes(stage, lambda name: node.with_options(task_run_name=name)(name)).values())
+        for dropped in (r["node"] for r in rows if session.nodes[r["node"]].step.output is TABLES["drops"]):
+            funnel_artifact(session.lake, f"{session.recipe.name}/{dropped}")
         create_table_artifact(rows, key=artifact_key(session.recipe.name, stage), description=f"stage {stage}")
 
     run_stage()

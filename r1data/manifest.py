@@ -5,6 +5,7 @@ A directory holds a dataset only if it has `_manifest.json`, written last. Manif
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -102,6 +103,38 @@ def read_manifest(lake: Lake, path: str) -> Manifest:
         return Manifest.model_validate_json(data)
     except ValidationError as e:
         raise CorruptShard(f"{lake.uri(path)}/{MANIFEST}: not a manifest: {e}", "restore it from a copy") from e
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one table in some files of a directory, read when asked for."""
+
+    lake: Lake
+    table: str
+    name: str
+    folder: str
+    files: tuple[Shard | FileEntry, ...]
+
+    @classmethod
+    def of(cls, lake: Lake, dataset: Manifest) -> "Rows":
+        """Those of a dataset, committed or about to be."""
+        return cls(lake, str(dataset.table).partition("/")[0], dataset.name, dataset.path, dataset.shards)
+
+    def __call__(self, columns: list[str] | None = None) -> pa.Table:
+        """All of them in one table, every file's bytes checked."""
+        return pa.concat_tables([self.lake.read_table(f.path, f.sha256, columns) for f in self.files])
+
+    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """A thousand at a time, in order; only these columns' bytes are read, and not compared with a SHA-256."""
+        for file in self.files:
+            yield from self.lake.batches(file.path, columns)
+
+
+def carried(lake: Lake, checkpoint: Manifest) -> list[Rows]:
+    """The tables that a checkpoint carries: metrics, and rollouts of reinforcement learning."""
+    files = {f.path.rpartition("/")[2].removesuffix(".parquet"): f for f in checkpoint.files}
+    tables = [t for t in ("metrics", "rollouts") if t in files and files[t].path.endswith(".parquet")]
+    return [Rows(lake, t, checkpoint.name, checkpoint.path, (files[t],)) for t in tables]
 
 
 def read_rows(lake: Lake, manifest: Manifest, columns: list[str] | None = None) -> pa.Table:

@@ -25,6 +25,7 @@ from r1data.data_params import (
     ZeroExamplesParams,
 )
 from r1data.errors import RecipeError
+from r1data.gate_params import ColdStartGate, GateExample, GateSection
 from r1data.params import Params
 from r1data.sampling_params import SamplingParams
 from r1data.spending import BudgetParams
@@ -68,20 +69,6 @@ class ModelSource(Params):
     pin: str = Field(default="", description="what the file was when the run began; filled in by the run")
 
 
-class GateParams(Params):
-    """Thresholds on measures; a row that misses one leaves with that gate as its reason."""
-
-    language_consistency: float | None = 1.0
-    single_language: bool = False
-    longest_paragraph: int = 2_000
-    repetition: float = 0.5
-    keep_per_problem: int = 2
-    keep: Literal["first", "best", "shortest"] = Field(
-        default="first",
-        description="which stay within keep_per_problem: by sample index, by share of tests and speed, or by tokens",
-    )
-
-
 class JudgeParams(ServedParams):
     """An OpenAI-compatible chat endpoint that judges answers and pairs (its key: R1_TEACHER_KEY).
 
@@ -113,7 +100,7 @@ class ColdStartParams(Params):
 
     problems: int
     sampling: SamplingParams
-    gate: GateParams = GateParams(language_consistency=None, single_language=True)
+    gate: ColdStartGate = ColdStartGate()
     dedup: DedupParams | None = None
     teacher: TeacherParams | None = None
     zero: ZeroExamplesParams = ZeroExamplesParams()
@@ -133,7 +120,7 @@ class MixParams(Params):
 
     problems: int
     sampling: SamplingParams
-    gate: GateParams = GateParams()
+    gate: GateSection = GateSection()
     dedup: DedupParams | None = None
     general_examples: int = 120
     general_with_thought: tuple[str, ...] = ("translation",)
@@ -370,7 +357,16 @@ def _faults(error: ValidationError) -> list[str]:
 
 def _known_keys() -> list[str]:
     models = (
-        *(SourceParams, ModelSource, SamplingParams, GateParams, TeacherParams, JudgeParams, TestWriterParams),
+        *(
+            SourceParams,
+            ModelSource,
+            SamplingParams,
+            GateSection,
+            GateExample,
+            TeacherParams,
+            JudgeParams,
+            TestWriterParams,
+        ),
         *(NonReasoningParams, ThoughtParams, MixtureParams, PartParams, AskedParams, FeedbackParams, HumanParams),
         *(ColdStartParams, MixParams, Recipe, PreferenceParams, EvaluationParams),
         *(ClusterParams, EngineParams, BudgetParams, DecontaminationParams, DedupParams),

@@ -12,16 +12,16 @@ from types import TracebackType
 from typing import TypeVar
 
 import polars as pl
-import pyarrow as pa
 
-from r1data.checks.expectations import suite_of, validate
+from r1data.checks.bands import check_bands
+from r1data.checks.expectations import held_before, validate
 from r1data.digest import digest_json, row_id
 from r1data.errors import RecipeError
 from r1data.generate.candidates import Desk, candidates
 from r1data.generate.fleet import Fleet
 from r1data.generate.sampling import Identity, Prompt
 from r1data.launch import Child, TrainingJob, end_child, launch
-from r1data.manifest import Manifest
+from r1data.manifest import Manifest, Rows, carried
 from r1data.parallel import run_graph
 from r1data.pilot import PilotRecorder
 from r1data.pins import pinned
@@ -37,12 +37,14 @@ from r1data.spending import Spending
 from r1data.stages import STAGES, graph, needs_of_nodes, needs_of_stages
 from r1data.stages.sampling import GenerateParams
 from r1data.step import Node
+from r1data.steps.thresholds import check_gates
 from r1data.storage import Lake
 from r1data.verify.canaries import check_sources, gold_failures
 from r1data.watching import PlainLines
 
 T = TypeVar("T")
 REVIEWED = "cold_start"
+DROPPED = ("drops", "contaminated", "duplicates")
 
 
 def say(line: str) -> None:
@@ -124,19 +126,27 @@ class LocalServices:
             )
             launch(job, self.settings.python, self.recipe.cluster.ranks, self._told_by(node), self.children)
 
-    def check(self, node: Node, rows: Callable[[], pa.Table]) -> tuple[dict[str, object], ...]:
-        """The table's expectations, if it has any."""
-        assert node.step.output is not None, f"{node.name}: only datasets are checked"
-        if suite_of(node.step.output.name) is None:
-            return ()
-        table = rows()
-        if node.step.output.name == "problems":
-            failing = gold_failures(zip(table["kind"].to_pylist(), table["answer"].to_pylist(), strict=True))
+    def check(self, node: Node, rows: Rows) -> tuple[dict[str, object], ...]:
+        """The table's expectations, one dataset at a time: memory stays that of one."""
+        if rows.table == "problems":
+            golds = rows(["kind", "answer"])
+            failing = gold_failures(zip(golds["kind"].to_pylist(), golds["answer"].to_pylist(), strict=True))
             if failing:
                 told = f"{len(failing)} gold answers do not verify against themselves, e.g. " + "; ".join(failing[:3])
                 self._told_by(node)(told)
-        with self._checking:  # Great Expectations keeps one context for the whole process
-            return validate(node.step.output.name, table)
+        with self._checking:
+            return validate(rows)
+
+    def admit(self, node: Node, manifest: Manifest) -> None:
+        """The bands of the recipe, on what its gates dropped; the tables that a checkpoint carries, once."""
+        gates = {"cold_start": self.recipe.cold_start.gate, "sft_mix": self.recipe.sft_mix.gate}
+        section, _, table = node.name.partition("/")
+        if section in gates and table in DROPPED:
+            check_bands(self.lake, manifest, gates[section].bands)
+        for rows in carried(self.lake, manifest):
+            if not held_before(rows):
+                with self._checking:
+                    validate(rows)
 
 
 def _refuse_equal(node: str, prompts: list[Prompt]) -> None:
@@ -176,9 +186,10 @@ class Session:
     spending: Spending | None = None
 
     def __enter__(self) -> "Session":
-        """Read the recipe, open the lake, check the verifier on its canaries; servers start when first needed."""
+        """Read the recipe, open the lake, check verifier and gates on known cases; servers start when first needed."""
         self.recipe = on_cluster(pinned(load_recipe(self.recipe_name)), self.settings)
         check_sources(self.recipe.sources)
+        check_gates(self.recipe)
         self.lake = Lake.open(self.settings.lake)
         self.nodes = {n.name: n for n in graph(self.recipe)}
         slots = threading.Semaphore(self.recipe.cluster.parallel)
@@ -201,7 +212,8 @@ class Session:
         self.services = LocalServices(
             self.lake, self.recipe, str(recipe_path(self.recipe_name)), self.settings, self.fleet, desk
         )
-        self.runner = Runner(self.lake, self.recipe.name, self.services, self.labels, self.report, waits)
+        told = (self.labels, self.report, waits, self.services.admit)
+        self.runner = Runner(self.lake, self.recipe.name, self.services, *told)
         return self
 
     def __exit__(

@@ -17,7 +17,7 @@ from r1data.digest import digest_json, digest_table
 from r1data.errors import LakeError, StageFailed
 from r1data.lease import lease
 from r1data.lineage import commit
-from r1data.manifest import Manifest, Parent, Shard, dataset_digest, is_committed, read_manifest, read_rows
+from r1data.manifest import Manifest, Parent, Rows, Shard, dataset_digest, is_committed, read_manifest, read_rows
 from r1data.refs import move_ref, resolve
 from r1data.step import ELSEWHERE, Node
 from r1data.storage import Lake
@@ -36,14 +36,17 @@ class Services(Protocol):
         """Run the training process of a node; it commits the checkpoint itself."""
         ...
 
-    def check(self, node: Node, rows: Callable[[], pa.Table]) -> tuple[dict[str, object], ...]:
-        """Results of the table's expectations, whose rows are read only if it has any; raises `CheckFailed`."""
+    def check(self, node: Node, rows: Rows) -> tuple[dict[str, object], ...]:
+        """Results of the table's expectations, on the columns that they need; raises `CheckFailed`."""
         ...
 
 
 @dataclass
 class Runner:
-    """Runs nodes in order and remembers what each produced."""
+    """Runs nodes in order and remembers what each produced.
+
+    `admit` is asked before a ref moves, of datasets made now or found, and raises `CheckFailed` where it must not.
+    """
 
     lake: Lake
     recipe: str
@@ -51,6 +54,7 @@ class Runner:
     labels: Mapping[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = print
     wait_for_lease: bool = True
+    admit: Callable[[Node, Manifest], None] = lambda node, manifest: None
     done: dict[str, Manifest] = field(default_factory=dict)
 
     def run(self, node: Node) -> tuple[Manifest, bool]:
@@ -63,6 +67,7 @@ class Runner:
             self.report(f"{node.name}: {node.step.name} ({node.step.kind})")
             skipped = self._compute_once(node, key, inputs)
         manifest = read_manifest(self.lake, folder)
+        self.admit(node, manifest)
         move_ref(self.lake, f"{self.recipe}/{node.name}", manifest)
         self.done[node.name] = manifest
         return manifest, skipped
@@ -120,7 +125,7 @@ class Runner:
             labels=dict(self.labels),
             started=started,
         )
-        checks = self.services.check(node, lambda: read_rows(self.lake, draft))
+        checks = self.services.check(node, Rows.of(self.lake, draft))
         commit(self.lake, draft.model_copy(update={"checks": checks}))
 
     def _whole(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> tuple[Shard, ...]:

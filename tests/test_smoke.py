@@ -83,7 +83,7 @@ def test_the_flow_leaves_runs_and_artifacts_in_prefect(finished: Lake, tmp_path:
     with sqlite3.connect(home / "prefect.db") as db:
         keys = {row[0] for row in db.execute("select key from artifact")}
         states = {row[0] for row in db.execute("select state_type from flow_run")}
-    assert {"smoke-evaluation", "smoke-cold-start", "smoke-zero"} <= keys
+    assert {"smoke-evaluation", "smoke-cold-start", "smoke-zero", "smoke-cold-start-drops-funnel"} <= keys
     assert states == {"COMPLETED"}
 
 

@@ -13,17 +13,21 @@ PANEL = "Recipes"
 
 @app.command(rich_help_panel=PANEL)
 def check(recipe: RecipeName) -> None:
-    """Read a recipe and say whether it is right: every field, template and stage; try the verifier on its canaries.
+    """Read a recipe and say whether it is right: every field, template and stage; try the verifier on its canaries
+    and the gates on the recipe's examples.
 
     Example: r1 check my-recipe.toml
     """
     from r1data.recipe import load_recipe
     from r1data.stages import graph
+    from r1data.steps.thresholds import check_gates
     from r1data.verify.canaries import check_sources
 
     found = load_recipe(recipe)
     check_sources(found.sources)
-    print(f"{found.name}: {len(graph(found))} nodes, no fault found; the verifier passes its canaries")
+    examples = check_gates(found)
+    told = f"the verifier passes its canaries, the gates {examples} examples"
+    print(f"{found.name}: {len(graph(found))} nodes, no fault found; {told}")
 
 
 @app.command(rich_help_panel=PANEL)

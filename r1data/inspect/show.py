@@ -44,6 +44,11 @@ def amount(manifest: Manifest) -> str:
     return f"{manifest.counts['steps']:,} steps" if "steps" in manifest.counts else f"{len(manifest.files)} files"
 
 
+def check_pages(lake: Lake, manifest: Manifest) -> list[str]:
+    """URIs of the pages that tell what was checked, beside a dataset or a checkpoint."""
+    return [lake.uri(name) for name in lake.names(f"{manifest.path}/_checks") if name.endswith(".html")]
+
+
 def _facts(lake: Lake, ref: str, manifest: Manifest) -> Iterator[tuple[str, str]]:
     size = sum(e.bytes for e in manifest.entries)
     took, since = manifest.finished - manifest.started, time.time() - manifest.finished
@@ -57,6 +62,7 @@ def _facts(lake: Lake, ref: str, manifest: Manifest) -> Iterator[tuple[str, str]
     yield from (("count", f"{name} {number:,}") for name, number in manifest.counts.items())
     yield from (("dropped", f"{reason} {n:,}") for reason, n in _reasons(lake, manifest))
     yield from (("check", _check(c)) for c in manifest.checks)
+    yield from (("page", page) for page in check_pages(lake, manifest))
     yield from (("param", f"{name} = {_short(value)}") for name, value in _flat(manifest.params))
     yield from (("code", f"{name} {value}") for name, value in manifest.code.items())
     yield from (("label", f"{name} {value}") for name, value in manifest.labels.items())

@@ -5,12 +5,16 @@ Colours are the page's own CSS variables, so that the plots follow light and dar
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from r1data.manifest import Manifest
 from r1data.storage import Lake
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 WATCHED = (
     *("reward", "accuracy", "format", "language_consistency", "completion_tokens", "reflection_words"),
@@ -43,19 +47,28 @@ def curves(frame: pl.DataFrame) -> Iterator[tuple[str, str]]:
 
 
 def _plot(salt: str, name: str, steps: list[int], values: list[float]) -> str:
+    from matplotlib.ticker import MaxNLocator
+
+    def draw(axes: "Axes") -> None:
+        axes.plot(steps, values, color=LINE, linewidth=1.3, marker="o" if len(steps) < 3 else None, markersize=3)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+
+    return drawn(salt, name, draw)
+
+
+def drawn(salt: str, name: str, draw: Callable[["Axes"], None]) -> str:
+    """The `<svg>` of one small plot under its name; equal for equal input, in the page's colours."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": salt, "font.size": 8}):
         figure = Figure(figsize=SIZE, layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
-        axes.plot(steps, values, color=LINE, linewidth=1.3, marker="o" if len(steps) < 3 else None, markersize=3)
         axes.set_title(name.replace("_", " "), fontsize=8, color=INK)
         axes.tick_params(colors=INK, labelsize=7)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        draw(axes)
         for side, spine in axes.spines.items():
             spine.set_visible(side in ("left", "bottom"))
             spine.set_color(INK)

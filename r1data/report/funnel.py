@@ -1,38 +1,59 @@
-"""What a gate let through: rows in, rows that left by reason, rows out, and examples of both."""
+"""What gates let through: rows in, rows that left by gate and reason, rows out, and examples of both.
 
+Of any dataset of DROPS: gates of candidates, prompts too easy or too hard, pairs too close.
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
-from r1data.manifest import read_manifest, read_rows
+from r1data.errors import LakeError
+from r1data.manifest import Manifest, read_rows
 from r1data.refs import list_refs, resolve
 from r1data.storage import Lake
 
 COLUMNS = ("", "rows", "share")
 CLEANED = ("contaminated", "duplicates")
 EXAMPLES = 4
+DROPPED = 10
 LONGEST = 1_500
+# Steps that choose what they look at: rows in are those that left and those beside them, in the ref named, that stayed
+BESIDE = {"rl_prompt_drops": "prompts"} | dict.fromkeys(
+    ("pair_drops", "problem_drops", "import_drops", "human_drops", "thought_drops"), ""
+)
+# They look at all of their inputs together, or at what an input left of another
+SUMMED = frozenset({"quota_drops", "mixture_drops"})
+AFTER = {"contaminated_candidates": "drops"}
+# What they drop are no rows of any table (inputs of tests): shares are of what was dropped
+PARTS = frozenset({"written_test_drops"})
 
 
 @dataclass(frozen=True)
 class Funnel:
-    """Rows in, (gate, reason, rows) of those that left, most first, and rows out."""
+    """Rows in (None: not known), (gate, reason, rows) of those that left, most first, and rows out."""
 
-    rows_in: int
+    rows_in: int | None
     left: tuple[tuple[str, str, int], ...]
 
     @property
-    def rows_out(self) -> int:
+    def dropped(self) -> int:
+        """Rows that left."""
+        return sum(n for _, _, n in self.left)
+
+    @property
+    def rows_out(self) -> int | None:
         """Rows that no gate stopped."""
-        return self.rows_in - sum(n for _, _, n in self.left)
+        return None if self.rows_in is None else self.rows_in - self.dropped
 
     @property
     def cells(self) -> list[tuple[str, str, str]]:
-        """The table: candidates, every reason, kept."""
-        whole = max(1, self.rows_in)
-        body = [("candidates", f"{self.rows_in:,}", "100.0 %")]
-        body += [(f"- {g}: {r.replace('_', ' ')}", f"{n:,}", f"{100 * n / whole:.1f} %") for g, r, n in self.left]
-        return [*body, ("kept", f"{self.rows_out:,}", f"{100 * self.rows_out / whole:.1f} %")]
+        """The table: rows in, every reason, kept; shares of the first line."""
+        first, last = ("dropped", self.dropped) if self.rows_in is None else ("rows in", self.rows_in), self.rows_out
+        whole = max(1, first[1])
+        lines = [first, *((f"- {g}: {r.replace('_', ' ')}", n) for g, r, n in self.left)]
+        lines += [("kept", last)] if last is not None else []
+        return [(told, f"{n:,}", f"{100 * n / whole:.1f} %") for told, n in lines]
 
 
 @dataclass(frozen=True)
@@ -45,20 +66,46 @@ class Dropped:
     evidence: str
 
 
-def funnel(lake: Lake, recipe: str, stage: str) -> Funnel | None:
-    """The funnel of a stage with candidates and drops; None where it has not run."""
-    names = [f"{recipe}/{stage}/{table}" for table in ("candidates", "drops")]
-    if not set(names) <= set(list_refs(lake)):
-        return None
-    left = _left(lake, recipe, stage, ["gate", "reason"]).group_by("gate", "reason").len("rows")
-    left = left.sort("rows", "gate", "reason", descending=[True, False, False])
-    return Funnel(resolve(lake, names[0]).rows, tuple(left.iter_rows()))
+def drop_refs(lake: Lake, recipe: str) -> list[str]:
+    """The recipe's refs to DROPS, without those that continue the funnel of another."""
+    refs = (ref for ref in list_refs(lake) if ref.startswith(f"{recipe}/"))
+    found = [ref for ref in refs if (resolve(lake, ref).table or "").startswith("drops/")]
+    later = {ref for first in found for ref in _chain(lake, first)[1:]}
+    return [ref for ref in found if ref not in later]
 
 
-def kept(lake: Lake, recipe: str, stage: str) -> list[str]:
-    """Some examples that a stage made, prompt and completion in one text, one of each category first."""
-    name, columns = f"{recipe}/{stage}", ["category", "prompt", "completion"]
-    if name not in list_refs(lake):
+def _chain(lake: Lake, ref: str) -> list[str]:
+    """The refs to DROPS that make one funnel: gates, then what their examples were cleaned of besides."""
+    prefix, _, last = ref.rpartition("/")
+    refs = set(list_refs(lake)) if last == "drops" else set()
+    made = next((name for name in (f"{prefix}/reasoning", f"{prefix}/zero", prefix) if name in refs), None)
+    roles = {p.role for p in resolve(lake, made).parents} if made else set()
+    return [ref, *(f"{prefix}/{role}" for role in CLEANED if role in roles)]
+
+
+def drops_of(lake: Lake, ref: str) -> list[str]:
+    """The refs to DROPS that a ref means: itself, those right below it, or all of a recipe."""
+    known = drop_refs(lake, ref.partition("/")[0])
+    found = [name for name in known if ref in (name, name.rpartition("/")[0], name.partition("/")[0])]
+    if not found:
+        raise LakeError(
+            f"{ref}: no dataset of dropped rows here", "`r1 status` lists the refs, such as demo/sft_mix/drops"
+        )
+    return found
+
+
+def funnel(lake: Lake, ref: str) -> Funnel:
+    """The funnel of a ref to DROPS, and of the cleaning that follows it."""
+    tables = [resolve(lake, name) for name in _chain(lake, ref)]
+    left = pl.concat([pl.DataFrame(read_rows(lake, t, ["gate", "reason"])).select("gate", "reason") for t in tables])
+    left = left.group_by("gate", "reason").len("rows").sort("rows", "gate", "reason", descending=[True, False, False])
+    return Funnel(_rows_in(lake, ref, tables[0]), tuple(left.iter_rows()))
+
+
+def kept(lake: Lake, ref: str) -> list[str]:
+    """Some SFT examples that were made of what passed, prompt and completion in one text, each category first."""
+    name, columns = ref.removesuffix("/drops"), ["category", "prompt", "completion"]
+    if name not in list_refs(lake) or not (resolve(lake, name).table or "").startswith("sft_examples/"):
         return []
     rows = pl.DataFrame(read_rows(lake, resolve(lake, name), columns)).select(columns)
     firsts = pl.concat([rows.unique("category", keep="first", maintain_order=True), rows])
@@ -66,20 +113,36 @@ def kept(lake: Lake, recipe: str, stage: str) -> list[str]:
     return [_cut(prompt + completion) for _, prompt, completion in shown.iter_rows()]
 
 
-def dropped(lake: Lake, recipe: str, stage: str) -> list[Dropped]:
-    """One row that left for each gate and reason."""
+def dropped(lake: Lake, ref: str, most: int = DROPPED) -> Mapping[tuple[str, str], list[Dropped]]:
+    """The first rows that left, at most so many for each gate and reason, one shard in memory at a time."""
+    found: dict[tuple[str, str], list[Dropped]] = {}
+    firsts = (row for name in _chain(lake, ref) for row in _firsts(lake, resolve(lake, name), most))
+    for gate, reason, value, text in firsts:
+        shown = found.setdefault((gate, reason), [])
+        if len(shown) < most:
+            shown.append(Dropped(gate, reason, value, _cut(text)))
+    return dict(sorted(found.items()))
+
+
+def _firsts(lake: Lake, drops: Manifest, most: int) -> Iterator[tuple[str, ...]]:
     columns = ["gate", "reason", "value", "evidence"]
-    firsts = _left(lake, recipe, stage, columns).unique(["gate", "reason"], keep="first", maintain_order=True)
-    return [Dropped(gate, reason, value, _cut(text)) for gate, reason, value, text in firsts.iter_rows()]
+    for shard in drops.shards:
+        rows = pl.DataFrame(lake.read_table(shard.path, shard.sha256, columns)).select(columns)
+        yield from rows.group_by("gate", "reason", maintain_order=True).head(most).select(columns).iter_rows()
 
 
-def _left(lake: Lake, recipe: str, stage: str, columns: list[str]) -> pl.DataFrame:
-    """The drops of a stage: of its gates, and of what its examples were cleaned of besides."""
-    made = [n for n in (f"{recipe}/{stage}/reasoning", f"{recipe}/{stage}") if n in list_refs(lake)]
-    parents = resolve(lake, made[0]).parents if made else ()
-    tables = [resolve(lake, f"{recipe}/{stage}/drops")]
-    tables += [read_manifest(lake, p.path) for p in parents if p.role in CLEANED]
-    return pl.concat([pl.DataFrame(read_rows(lake, table, columns)).select(columns) for table in tables])
+def _rows_in(lake: Lake, ref: str, drops: Manifest) -> int | None:
+    """Rows of the first input; of a step that chooses what it looks at, those that left and those that stayed."""
+    if drops.step in PARTS:
+        return None
+    given = {p.role: drops.counts.get(f"rows_in_{p.role}", 0) for p in drops.parents}
+    if drops.step in SUMMED:
+        return sum(given.values())
+    beside = BESIDE.get(drops.step)
+    if beside is None and given:
+        return next(iter(given.values())) - given.get(AFTER.get(drops.step, ""), 0)
+    stayed = "/".join(p for p in (ref.rpartition("/")[0], beside) if p)
+    return drops.rows + resolve(lake, stayed).rows if stayed in list_refs(lake) else None
 
 
 def _cut(text: str) -> str:

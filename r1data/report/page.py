@@ -7,17 +7,16 @@ import time
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 
+from r1data import html
 from r1data.errors import LakeError
 from r1data.inspect.show import amount
 from r1data.manifest import Manifest
 from r1data.refs import list_refs, resolve
-from r1data.report import audit, claims, evaluation, html
+from r1data.report import audit, claims, evaluation
 from r1data.report.curves import curves, metrics
 from r1data.report.funnel import COLUMNS as FUNNEL
-from r1data.report.funnel import dropped, funnel, kept
+from r1data.report.funnel import Dropped, drop_refs, dropped, funnel, kept
 from r1data.storage import Lake
-
-FUNNELS = ("cold_start", "sft_mix")
 
 
 def write_report(lake: Lake, recipe: str) -> str:
@@ -35,7 +34,7 @@ def page(lake: Lake, recipe: str) -> str:
     parts = [
         *_opening(lake, nodes),
         *_evaluation(lake, recipe),
-        *(part for stage in FUNNELS for part in _funnel(lake, recipe, stage)),
+        *(part for ref in drop_refs(lake, recipe) for part in _funnel(lake, ref)),
         *_audit(lake, recipe),
         html.heading("Training"),
         *(part for name, m in nodes.items() for part in _curves(lake, name, m)),
@@ -92,18 +91,20 @@ def _curves(lake: Lake, name: str, checkpoint: Manifest) -> Iterator[str]:
         yield f'<div class="plots">{"".join(plots)}</div>'
 
 
-def _funnel(lake: Lake, recipe: str, stage: str) -> Iterator[str]:
-    found = funnel(lake, recipe, stage)
-    if found is None:
-        return
-    yield html.heading(f"Funnel of {stage}")
+def _funnel(lake: Lake, ref: str) -> Iterator[str]:
+    found, name = funnel(lake, ref), ref.partition("/")[2].removesuffix("/drops")
+    yield html.heading(f"Funnel of {name}")
     yield html.table(FUNNEL, found.cells)
-    yield html.folded(f"examples in {stage}", "".join(html.said(text) for text in kept(lake, recipe, stage)))
-    gone = (
-        html.paragraph(f"{d.gate}: {d.reason.replace('_', ' ')} {d.value}") + html.said(d.evidence)
-        for d in dropped(lake, recipe, stage)
-    )
-    yield html.folded("dropped, one for each reason", "".join(gone))
+    if made := kept(lake, ref):
+        yield html.folded(f"examples in {name}", "".join(html.said(text) for text in made))
+    rows = {(gate, reason): n for gate, reason, n in found.left}
+    for (gate, reason), gone in dropped(lake, ref).items():
+        title = f"dropped by {gate}: {reason.replace('_', ' ')}, {len(gone)} of {rows[gate, reason]:,} rows"
+        yield html.folded(title, "".join(_gone(d) for d in gone))
+
+
+def _gone(row: Dropped) -> str:
+    return html.paragraph(f"{row.gate}: {row.reason.replace('_', ' ')} {row.value}") + html.said(row.evidence)
 
 
 def _audit(lake: Lake, recipe: str) -> Iterator[str]:

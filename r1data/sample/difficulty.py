@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 
 from r1data.digest import row_id
+from r1data.gate_params import GateParams
 from r1data.params import Params
-from r1data.recipe import GateParams
 from r1data.sample.estimates import drawn, interval, pass_at
 from r1data.sampling_params import SamplingParams
 from r1data.step import Step

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from r1data.gate_params import GateParams
 from r1data.generate.sampler import Answered, Judge, Outcome
-from r1data.recipe import GateParams
 from r1data.rewards.score import RuleVerdict
 from r1data.steps.gates import missed
 from r1data.steps.measures import measured

@@ -5,7 +5,8 @@ Other sources, where the recipe has their sections, stand beside it: each with v
 
 from r1data.data_params import WHERE_SERVED
 from r1data.errors import RecipeError
-from r1data.recipe import GateParams, Recipe
+from r1data.gate_params import GateParams
+from r1data.recipe import Recipe
 from r1data.stages.cleaning import cleaned
 from r1data.stages.gates import difficulty, gated
 from r1data.stages.sampling import GenerateParams, NoParams, audited, examined, kinds_of, sampled
@@ -68,8 +69,8 @@ def _zero_gate(recipe: Recipe) -> GateParams:
     """The recipe's gate; where a teacher translates, without its tests of language: those are the second gate's."""
     part = recipe.cold_start
     if part.teacher is None or part.teacher.mixed == "drop":
-        return part.gate
-    return part.gate.model_copy(update={"language_consistency": None, "single_language": False})
+        return part.gate.thresholds
+    return part.gate.thresholds.model_copy(update={"language_consistency": None, "single_language": False})
 
 
 def _refined_gate(gate: GateParams) -> GateParams:
@@ -93,7 +94,7 @@ def _by_teacher(recipe: Recipe, name: str, kept: dict[str, str]) -> list[Node]:
     return [
         Node("cold_start/refined/candidates", STAGE, REFINE, params, kept),
         *examined(recipe, "cold_start/refined", STAGE),
-        gated("cold_start/refined", STAGE, _refined_gate(part.gate)),
+        gated("cold_start/refined", STAGE, _refined_gate(part.gate.thresholds)),
         Node(name, STAGE, REFINED, params, {**kept, **refined}),
     ]
 
@@ -132,7 +133,7 @@ def _through_gates(recipe: Recipe, prefix: str, source: str) -> list[Node]:
     tables = {**{t: f"{prefix}/{t}" for t in ("candidates", "drops")}, **PROBLEMS, **gone}
     return [
         *examined(recipe, prefix, STAGE),
-        gated(prefix, STAGE, recipe.cold_start.gate),
+        gated(prefix, STAGE, recipe.cold_start.gate.thresholds),
         *cleaning,
         Node(prefix, STAGE, SOURCED, told, tables),
     ]

@@ -29,7 +29,7 @@ def nodes(recipe: Recipe) -> list[Node]:
         problems=part.problems,
         template=recipe.chat_template,
         sampling=part.sampling,
-        gate=part.gate if part.sampling.stop_at else None,
+        gate=part.gate.thresholds if part.sampling.stop_at else None,
         seed=recipe.seed + 1,
     )
     kept = {"candidates": "sft_mix/candidates", "drops": "sft_mix/drops", "problems": "problems"}
@@ -38,8 +38,8 @@ def nodes(recipe: Recipe) -> list[Node]:
     return [
         *sampled(recipe, "sft_mix", "sft_mix", "dev2", params),
         audited(recipe, "sft_mix", "sft_mix"),
-        gated("sft_mix", "sft_mix", part.gate, part.sampling),
-        difficulty("sft_mix", "sft_mix", part.gate, part.sampling),
+        gated("sft_mix", "sft_mix", part.gate.thresholds, part.sampling),
+        difficulty("sft_mix", "sft_mix", part.gate.thresholds, part.sampling),
         *cleaning,
         Node("sft_mix/reasoning", "sft_mix", REASONING, NoParams(), {**kept, **gone}, whole),
         *_general(recipe),

@@ -1,8 +1,9 @@
 """The call step that asks a checkpoint for candidates, and the maps over what it answers."""
 
+from r1data.gate_params import GateParams
 from r1data.judge.answers import JUDGE_ANSWERS, KIND, AnswerJudgeParams
 from r1data.params import Params
-from r1data.recipe import GateParams, Recipe
+from r1data.recipe import Recipe
 from r1data.rewards.kinds import VERIFIED
 from r1data.sampling_params import SamplingParams
 from r1data.step import Node, Step

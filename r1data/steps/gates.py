@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from r1data.digest import row_id
-from r1data.recipe import GateParams
+from r1data.gate_params import GateParams
 from r1data.step import Step
 from schemas import TABLES
 

@@ -16,7 +16,21 @@ from r1data.storage import Lake
 from tests.r1data.inspect.tiny_lake import make_lake
 
 Typed = Callable[..., tuple[int, str, str]]
-COMMANDS = ("check", "plan", "pilot", "run", "report", "status", "show", "trace", "why", "verify", "rollback", "doctor")
+COMMANDS = (
+    "check",
+    "tune-gates",
+    "plan",
+    "pilot",
+    "run",
+    "report",
+    "status",
+    "show",
+    "trace",
+    "why",
+    "verify",
+    "rollback",
+    "doctor",
+)
 
 
 @pytest.fixture
@@ -77,6 +91,21 @@ def test_trace_prints_problem_checkpoint_and_verdict(r1: Typed, lake: Lake) -> N
 def test_why_prints_the_gate(r1: Typed, lake: Lake) -> None:
     assert "candidate-2 left at gate verdict: wrong" in r1("why", "candidate-2", "--lake", lake.url)[1]
     assert "not dropped anywhere" in r1("why", "candidate-1", "--lake", lake.url)[1]
+
+
+@pytest.mark.parametrize("ref", ["tiny", "tiny/cold_start", "tiny/cold_start/drops"])
+def test_funnel_counts_and_shows_what_left(r1: Typed, lake: Lake, ref: str) -> None:
+    code, out, _ = r1("funnel", ref, "--examples", "1", "--lake", lake.url)
+    lines = [line.split() for line in out.splitlines()]
+    assert code == 0
+    assert ["-", "verdict:", "wrong", "2", "50.0", "%"] in lines
+    assert ["kept", "1", "25.0", "%"] in lines
+    assert out.count("evidence: ") == 2
+
+
+def test_funnel_of_what_has_no_drops_is_refused(r1: Typed, lake: Lake) -> None:
+    code, _, err = r1("funnel", "tiny/dev1", "--lake", lake.url)
+    assert (code, "no dataset of dropped rows" in err) == (1, True)
 
 
 def test_unknown_ref_is_answered_with_the_nearest(r1: Typed, lake: Lake) -> None:

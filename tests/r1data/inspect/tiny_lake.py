@@ -133,7 +133,7 @@ def verdicts(*, params: Params, candidates: pl.DataFrame) -> pl.DataFrame:
 def measures(*, params: Params, candidates: pl.DataFrame) -> pl.DataFrame:
     """Nothing said in any language."""
     rows = candidates.select("candidate_id", "problem_id").to_dicts()
-    return filled("measures", [{**r, "language_consistency": None, "format_ok": True} for r in rows])
+    return filled("measures", [{**r, "language_consistency": None, "format_ok": True, "repetition": 0.0} for r in rows])
 
 
 def drops(*, params: Params, candidates: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:

@@ -85,8 +85,7 @@ def test_same_lake_same_page(lake: Lake, text: str) -> None:
 
 
 def test_funnel_adds_up(lake: Lake) -> None:
-    found = funnel(lake, "tiny", "cold_start")
-    assert found is not None
+    found = funnel(lake, "tiny/cold_start/drops")
     assert (found.rows_in, found.left, found.rows_out) == (4, (("verdict", "wrong", 2), ("verdict", "other", 1)), 1)
 
 

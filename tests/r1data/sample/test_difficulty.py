@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 
 from r1data.digest import row_id
+from r1data.gate_params import GateParams
 from r1data.params import Params
-from r1data.recipe import GateParams, load_recipe
+from r1data.recipe import load_recipe
 from r1data.sample.difficulty import DifficultyParams, difficulty
 from r1data.sampling_params import SamplingParams
 from r1data.stages import graph
@@ -85,4 +86,4 @@ def test_both_rejection_samplings_have_the_table() -> None:
     assert set(nodes) == {"cold_start/difficulty", "sft_mix/difficulty"}
     params = nodes["sft_mix/difficulty"].params
     assert isinstance(params, DifficultyParams)
-    assert (params.sampling, params.gate) == (recipe.sft_mix.sampling, recipe.sft_mix.gate)
+    assert (params.sampling, params.gate) == (recipe.sft_mix.sampling, recipe.sft_mix.gate.thresholds)

@@ -171,11 +171,10 @@ def test_every_candidate_is_kept_or_has_a_reason(lake: Lake) -> None:
 
 
 def test_the_funnel_tells_of_all_that_left(lake: Lake) -> None:
-    found = funnel(lake, "clean", "sft_mix")
-    assert found is not None
+    found = funnel(lake, "clean/sft_mix/drops")
     assert {(gate, n) for gate, _, n in found.left} == {("verdict", 9), ("contamination", 9), ("near_duplicate", 9)}
     assert found.rows_out == rows_of(lake, "sft_mix/reasoning").height
-    assert len(dropped(lake, "clean", "sft_mix")) == 3
+    assert len(dropped(lake, "clean/sft_mix/drops")) == 3
 
 
 def test_why_a_candidate_left(lake: Lake) -> None:

@@ -1,0 +1,76 @@
+"""What a recipe says about its gates: thresholds, examples of known outcome, and how much each gate may drop.
+
+Examples and bands decide about no row, so neither enters a cache key: both can change without gating again.
+"""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from r1data.params import Params
+
+OF_ONE_TEXT = ("measures", "truncated", "format", "language", "paragraph", "code_block", "repetition")
+GATES = (*OF_ONE_TEXT, "verdict", "duplicate", "quota", "contamination", "near_duplicate")
+PASS = "pass"
+Band = tuple[float, float]
+
+
+class GateExample(Params):
+    """A completion taken for correct, and the gate that it has to miss first, or `pass`."""
+
+    completion: str
+    language: str = Field(default="en", description="the one that was asked for")
+    finish: Literal["stop", "length"] = "stop"
+    expect: str = Field(default=PASS, description="pass, or the name of a gate")
+
+    @model_validator(mode="after")
+    def _known_gate(self) -> "GateExample":
+        if self.expect != PASS and self.expect not in OF_ONE_TEXT:
+            raise ValueError(f"expect = {self.expect!r}: one of pass, {', '.join(sorted(OF_ONE_TEXT))}")
+        return self
+
+
+class GateChecks(Params):
+    """Examples for `r1 check`, and for each gate the least and most share of the candidates that it may drop."""
+
+    examples: tuple[GateExample, ...] = ()
+    bands: dict[str, Band] = Field(default={}, description="gate = [low, high]; outside, the run fails")
+
+    @model_validator(mode="after")
+    def _sane_bands(self) -> "GateChecks":
+        for gate, (low, high) in self.bands.items():
+            if gate not in GATES:
+                raise ValueError(f"bands.{gate}: no such gate; gates: {', '.join(GATES)}")
+            if not 0 <= low <= high <= 1:
+                raise ValueError(f"bands.{gate} = [{low}, {high}]: shares, the lower one first")
+        return self
+
+
+class GateParams(Params):
+    """Thresholds on measures; a row that misses one leaves with that gate as its reason."""
+
+    language_consistency: float | None = 1.0
+    single_language: bool = False
+    longest_paragraph: int = 2_000
+    repetition: float = 0.5
+    keep_per_problem: int = 2
+    keep: Literal["first", "best", "shortest"] = Field(
+        default="first",
+        description="which stay within keep_per_problem: by sample index, by share of tests and speed, or by tokens",
+    )
+
+
+class GateSection(GateParams, GateChecks):
+    """The gates of a stage: thresholds, and what is known about them."""
+
+    @property
+    def thresholds(self) -> GateParams:
+        """What decides about rows and enters cache keys."""
+        return GateParams(**self.model_dump(include=set(GateParams.model_fields)))
+
+
+class ColdStartGate(GateSection):
+    """Readable and in one language, whichever (B.3.2)."""
+
+    language_consistency: float | None = None
+    single_language: bool = True

@@ -1,0 +1,80 @@
+"""Examples of known outcome in a recipe, and that every numeric threshold is known to what compares it."""
+
+from pathlib import Path
+
+import pytest
+
+from r1data.errors import CheckFailed, RecipeError
+from r1data.gate_params import GATES, GateParams, GateSection
+from r1data.recipe import SHIPPED, load_recipe
+from r1data.stages import graph
+from r1data.steps.thresholds import THRESHOLDS, check_gates
+from schemas import TABLES
+
+GOOD = "<think>3 plus 5 is 8, then 1 plus 4 is 5</think>So 13+45=58.<answer>58</answer>"
+EXAMPLE = '\n[[sft_mix.gate.examples]]\ncompletion = "{}"\nexpect = "{}"\n'
+
+
+def mine(tmp_path: Path, *more: str) -> str:
+    path = tmp_path / "mine.toml"
+    text = (SHIPPED / "smoke.toml").read_text(encoding="utf-8")
+    path.write_text(text + "".join(more), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["demo", "qwen-7b", "deepseek-r1"])
+def test_shipped_examples_come_out_as_expected(name: str) -> None:
+    assert check_gates(load_recipe(name)) >= 5
+
+
+@pytest.mark.parametrize(
+    ("completion", "expect", "says"),
+    [
+        (GOOD, "repetition", "expected repetition, passes every gate; repetition is 0.0"),
+        ("<think>" + "3 plus 5 " * 9 + "</think><answer>8</answer>", "pass", "misses repetition (above 0."),
+        (GOOD.replace("then", "然后再加上"), "pass", "language_consistency is 0."),
+        ("no thought", "pass", "misses format (not_the_pattern)"),
+    ],
+    ids=["passes", "repeats", "mixes", "format"],
+)
+def test_a_surprise_names_value_and_threshold(tmp_path: Path, completion: str, expect: str, says: str) -> None:
+    with pytest.raises(CheckFailed) as found:
+        check_gates(load_recipe(mine(tmp_path, EXAMPLE.format(completion, expect))))
+    assert "sft_mix.gate.examples[0]" in str(found.value)
+    assert says in str(found.value)
+
+
+def test_what_checks_gates_changes_no_key(tmp_path: Path) -> None:
+    bands = "\n[sft_mix.gate.bands]\nverdict = [0.1, 0.9]\n"
+    told = load_recipe(mine(tmp_path, EXAMPLE.format(GOOD, "pass"), bands))
+    usual = load_recipe("smoke")
+    assert told.sft_mix.gate != usual.sft_mix.gate
+    assert [n.key({}) for n in graph(told)] == [n.key({}) for n in graph(usual)]
+
+
+def test_examples_leave_the_thresholds_of_the_stage(tmp_path: Path) -> None:
+    told = load_recipe(mine(tmp_path, EXAMPLE.format(GOOD, "pass").replace("sft_mix", "cold_start")))
+    assert told.cold_start.gate.thresholds == load_recipe("smoke").cold_start.gate.thresholds
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (EXAMPLE.format(GOOD, "repetitive"), "expect = 'repetitive': one of pass, code_block"),
+        ("\n[sft_mix.gate.bands]\nverdicts = [0, 1]\n", "bands.verdicts: no such gate"),
+        ("\n[sft_mix.gate.bands]\nverdict = [0.9, 0.1]\n", "shares, the lower one first"),
+    ],
+    ids=["gate of an example", "gate of a band", "band"],
+)
+def test_what_makes_no_sense_is_refused(tmp_path: Path, more: str, says: str) -> None:
+    with pytest.raises(RecipeError, match=r"sft_mix\.gate") as found:
+        load_recipe(mine(tmp_path, more))
+    assert says in str(found.value)
+
+
+def test_every_numeric_threshold_is_compared_with_a_measure() -> None:
+    numeric = {n for n, f in GateParams.model_fields.items() if f.annotation in (int, float, float | None)}
+    assert {t.parameter for t in THRESHOLDS} == numeric - {"keep_per_problem"}
+    assert {t.measure for t in THRESHOLDS} <= set(TABLES["measures"].schema.names)
+    assert {t.gate for t in THRESHOLDS} <= set(GATES)
+    assert set(GateSection().thresholds.model_dump()) == set(GateParams.model_fields)

@@ -1,0 +1,57 @@
+"""A gate that drops more or less than its band stops the ref, whether the drops are new or were there."""
+
+from pathlib import Path
+
+import pytest
+
+from r1data.checks.bands import check_bands
+from r1data.errors import CheckFailed
+from r1data.gate_params import Band
+from r1data.manifest import Manifest, is_committed
+from r1data.refs import list_refs, resolve
+from r1data.runner import Runner
+from r1data.step import Node
+from r1data.storage import Lake
+from tests.r1data.inspect.tiny_lake import RECIPE, Services, make_lake, nodes
+
+
+def run(lake: Lake, bands: dict[str, Band]) -> None:
+    """The tiny recipe up to its drops, whose gate `verdict` leaves 1 of 4."""
+
+    def admit(node: Node, manifest: Manifest) -> None:
+        if node.name == "cold_start/drops":
+            check_bands(lake, manifest, bands)
+
+    runner = Runner(lake, RECIPE, Services(lake), report=lambda _: None, admit=admit)
+    for node in nodes()[:7]:
+        runner.run(node)
+
+
+@pytest.mark.parametrize("band", [(0.0, 0.5), (0.8, 1.0)], ids=["more", "less"])
+def test_outside_its_band_nothing_is_published(tmp_path: Path, band: Band) -> None:
+    lake = Lake.open(str(tmp_path))
+    with pytest.raises(CheckFailed) as found:
+        run(lake, {"verdict": band})
+    assert "verdict dropped 3 of 4 candidates (75.0%), its band is" in str(found.value)
+    assert "[cold_start.gate.bands]" in found.value.remedy
+    assert "tiny/cold_start/measures" in list_refs(lake)
+    assert "tiny/cold_start/drops" not in list_refs(lake)
+
+
+def test_inside_its_band_it_is(tmp_path: Path) -> None:
+    lake = Lake.open(str(tmp_path))
+    run(lake, {"verdict": (0.7, 0.8), "repetition": (0, 0.1)})
+    assert resolve(lake, "tiny/cold_start/drops").rows == 3
+
+
+def test_a_gate_that_drops_nothing_can_be_outside(tmp_path: Path) -> None:
+    with pytest.raises(CheckFailed, match="repetition dropped 0 of 4"):
+        run(Lake.open(str(tmp_path)), {"repetition": (0.1, 1)})
+
+
+def test_drops_that_are_there_are_asked_again(tmp_path: Path) -> None:
+    lake = make_lake(tmp_path)
+    before = resolve(lake, "tiny/cold_start/drops")
+    with pytest.raises(CheckFailed):
+        run(lake, {"verdict": (0, 0.5)})
+    assert is_committed(lake, before.path)
