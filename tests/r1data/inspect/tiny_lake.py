@@ -37,15 +37,17 @@ class Told(Params):
 def filled(table: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
     """Rows of a table, the columns that they lack filled with an empty value of the column's type."""
     schema = TABLES[table].schema
-    empty = {
-        f.name: "" if pa.types.is_large_string(f.type) else f.type.to_pandas_dtype()(0)
-        for f in schema
-        if not f.nullable
-    }
+    empty = {f.name: _empty(f.type) for f in schema if not f.nullable}
     full = pa.Table.from_pylist([{**empty, **row} for row in rows], schema=schema)
     frame = pl.from_arrow(full)
     assert isinstance(frame, pl.DataFrame)
     return frame
+
+
+def _empty(kind: pa.DataType) -> Any:
+    if pa.types.is_large_list(kind):
+        return []
+    return "" if pa.types.is_large_string(kind) else kind.to_pandas_dtype()(0)
 
 
 class Services:
