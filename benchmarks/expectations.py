@@ -100,7 +100,8 @@ def measures(*, params: NoParams, candidates: pl.DataFrame) -> pl.DataFrame:
     """One in ten repeats itself."""
     about = {c: candidates[c] for c in ("candidate_id", "problem_id")}
     loop = [0.9 if i % 10 == 0 else 0.1 for i in range(candidates.height)]
-    told = {"format_ok": True, "language_consistency": 1.0, "characters": CHARACTERS}
+    told = {"format_ok": True, "language_consistency": 1.0, "characters": CHARACTERS, "longest_paragraph": CHUNK}
+    told |= {"units_en": CHARACTERS // 5, "units_zh": 0, "code_fence_open": False, "truncated": False}
     return filled("measures", **about, repetition=loop, language="en", **told)
 
 

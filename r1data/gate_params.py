@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from r1data.params import Params
 
-OF_ONE_TEXT = ("measures", "truncated", "format", "language", "paragraph", "code_block", "repetition")
-GATES = (*OF_ONE_TEXT, "verdict", "duplicate", "quota", "contamination", "near_duplicate")
+OF_ONE_TEXT = ("truncated", "format", "language", "paragraph", "code_block", "repetition")
+GATES = (*OF_ONE_TEXT, "measures", "verdict", "duplicate", "quota", "contamination", "near_duplicate")
 PASS = "pass"
 Band = tuple[float, float]
 
@@ -18,7 +18,11 @@ Band = tuple[float, float]
 class GateExample(Params):
     """A completion taken for correct, and the gate that it has to miss first, or `pass`."""
 
+    stages: tuple[Literal["cold_start", "sft_mix"], ...] = Field(
+        default=("cold_start", "sft_mix"), description="whose gates it is for"
+    )
     completion: str
+    times: int = Field(default=1, ge=1, description="how often its thought is said, for what is too long to write down")
     language: str = Field(default="en", description="the one that was asked for")
     finish: Literal["stop", "length"] = "stop"
     expect: str = Field(default=PASS, description="pass, or the name of a gate")
@@ -29,11 +33,17 @@ class GateExample(Params):
             raise ValueError(f"expect = {self.expect!r}: one of pass, {', '.join(sorted(OF_ONE_TEXT))}")
         return self
 
+    @property
+    def text(self) -> str:
+        """The whole completion."""
+        start, mark, rest = self.completion.partition("<think>")
+        thought, end, after = rest.partition("</think>")
+        return f"{start}{mark}{thought * self.times}{end}{after}"
+
 
 class GateChecks(Params):
-    """Examples for `r1 check`, and for each gate the least and most share of the candidates that it may drop."""
+    """For each gate the least and most share of the candidates that it may drop."""
 
-    examples: tuple[GateExample, ...] = ()
     bands: dict[str, Band] = Field(default={}, description="gate = [low, high]; outside, the run fails")
 
     @model_validator(mode="after")
@@ -61,7 +71,7 @@ class GateParams(Params):
 
 
 class GateSection(GateParams, GateChecks):
-    """The gates of a stage: thresholds, and what is known about them."""
+    """The gates of a stage: thresholds, and how much they may drop."""
 
     @property
     def thresholds(self) -> GateParams:

@@ -220,6 +220,7 @@ class Recipe(Params):
     zero: GrpoParams
     judge: JudgeParams | None = None
     test_writer: TestWriterParams | None = None
+    gate_examples: tuple[GateExample, ...] = Field(default=(), description="tried by `r1 check` and before every run")
     cold_start: ColdStartParams
     dev1: SftParams
     dev2: GrpoParams

@@ -36,26 +36,30 @@ THRESHOLDS = (
 def check_gates(recipe: Recipe) -> int:
     """The number of examples that came out as expected; `CheckFailed` lists those that did not, with value and
     threshold."""
-    sections = {"cold_start": recipe.cold_start.gate, "sft_mix": recipe.sft_mix.gate}
-    lines = [f"  {name}.gate.{line}" for name, gate in sections.items() for line in _surprises(gate)]
+    gates = {"cold_start": recipe.cold_start.gate, "sft_mix": recipe.sft_mix.gate}
+    lines = [
+        f"  gate_examples[{i}] {_beginning(example)} in {stage}: {line}"
+        for i, example in enumerate(recipe.gate_examples)
+        for stage in example.stages
+        for line in _surprise(gates[stage], example)
+    ]
     if lines:
         raise CheckFailed(
             f"recipe {recipe.name}: {len(lines)} gate examples came out otherwise than expected\n" + "\n".join(lines),
-            "change the threshold in that section, or what the example expects",
+            "change the threshold in that stage's gate, or what the example expects",
         )
-    return sum(len(gate.examples) for gate in sections.values())
+    return len(recipe.gate_examples)
 
 
-def _surprises(gate: GateSection) -> Iterator[str]:
-    for i, example in enumerate(gate.examples):
-        facts = measured(example.completion, example.finish, example.language)
-        told = {"verdict": "correct", "reason": "", "completion_tokens": len(example.completion)}
-        miss = missed(gate.thresholds, {**told, **facts})
-        if (miss[0] if miss else PASS) != example.expect:
-            found = f"misses {miss[0]} ({f'{miss[1]} {miss[2]}'.rstrip()})" if miss else "passes every gate"
-            yield f"examples[{i}] {_beginning(example)}: expected {example.expect}, {found}" + _compared(
-                gate, {example.expect, miss[0] if miss else ""}, facts
-            )
+def _surprise(gate: GateSection, example: GateExample) -> Iterator[str]:
+    """What came out, where it is not what was expected."""
+    facts = measured(example.text, example.finish, example.language)
+    told = {"verdict": "correct", "reason": "", "completion_tokens": len(example.text)}
+    miss = missed(gate.thresholds, {**told, **facts})
+    if (miss[0] if miss else PASS) != example.expect:
+        found = f"misses {miss[0]} ({f'{miss[1]} {miss[2]}'.rstrip()})" if miss else "passes every gate"
+        compared = _compared(gate, {example.expect, miss[0] if miss else ""}, facts)
+        yield f"expected {example.expect}, {found}{compared}"
 
 
 def _compared(gate: GateParams, names: set[str], facts: Mapping[str, Any]) -> str:

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from r1data.errors import CheckFailed, RecipeError
-from r1data.gate_params import GATES, GateParams, GateSection
+from r1data.gate_params import GATES, OF_ONE_TEXT, PASS, GateParams, GateSection
 from r1data.recipe import SHIPPED, load_recipe
 from r1data.stages import graph
 from r1data.steps.thresholds import THRESHOLDS, check_gates
 from schemas import TABLES
 
 GOOD = "<think>3 plus 5 is 8, then 1 plus 4 is 5</think>So 13+45=58.<answer>58</answer>"
-EXAMPLE = '\n[[sft_mix.gate.examples]]\ncompletion = "{}"\nexpect = "{}"\n'
+EXAMPLE = '\n[[gate_examples]]\nstages = ["sft_mix"]\ncompletion = "{}"\nexpect = "{}"\n'
 
 
 def mine(tmp_path: Path, *more: str) -> str:
@@ -24,7 +24,10 @@ def mine(tmp_path: Path, *more: str) -> str:
 
 @pytest.mark.parametrize("name", ["demo", "qwen-7b", "deepseek-r1"])
 def test_shipped_examples_come_out_as_expected(name: str) -> None:
-    assert check_gates(load_recipe(name)) >= 5
+    recipe = load_recipe(name)
+    assert check_gates(recipe) == len(recipe.gate_examples)
+    for stage in ("cold_start", "sft_mix"):
+        assert {e.expect for e in recipe.gate_examples if stage in e.stages} == {PASS, *OF_ONE_TEXT}
 
 
 @pytest.mark.parametrize(
@@ -40,7 +43,8 @@ def test_shipped_examples_come_out_as_expected(name: str) -> None:
 def test_a_surprise_names_value_and_threshold(tmp_path: Path, completion: str, expect: str, says: str) -> None:
     with pytest.raises(CheckFailed) as found:
         check_gates(load_recipe(mine(tmp_path, EXAMPLE.format(completion, expect))))
-    assert "sft_mix.gate.examples[0]" in str(found.value)
+    assert "gate_examples[0]" in str(found.value)
+    assert "in sft_mix: " in str(found.value)
     assert says in str(found.value)
 
 
@@ -49,12 +53,16 @@ def test_what_checks_gates_changes_no_key(tmp_path: Path) -> None:
     told = load_recipe(mine(tmp_path, EXAMPLE.format(GOOD, "pass"), bands))
     usual = load_recipe("smoke")
     assert told.sft_mix.gate != usual.sft_mix.gate
+    assert told.gate_examples
     assert [n.key({}) for n in graph(told)] == [n.key({}) for n in graph(usual)]
 
 
-def test_examples_leave_the_thresholds_of_the_stage(tmp_path: Path) -> None:
-    told = load_recipe(mine(tmp_path, EXAMPLE.format(GOOD, "pass").replace("sft_mix", "cold_start")))
-    assert told.cold_start.gate.thresholds == load_recipe("smoke").cold_start.gate.thresholds
+def test_an_example_is_for_the_gates_of_its_stages(tmp_path: Path) -> None:
+    mixed = GOOD.replace("then", "然后再加上")
+    open_gate = "\n[sft_mix.gate]\nlanguage_consistency = 0.1\n"
+    assert check_gates(load_recipe(mine(tmp_path, EXAMPLE.format(mixed, "pass"), open_gate))) == 1
+    with pytest.raises(CheckFailed, match="in cold_start: expected pass, misses language"):
+        check_gates(load_recipe(mine(tmp_path, EXAMPLE.format(mixed, "pass").replace("sft_mix", "cold_start"))))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +75,7 @@ def test_examples_leave_the_thresholds_of_the_stage(tmp_path: Path) -> None:
     ids=["gate of an example", "gate of a band", "band"],
 )
 def test_what_makes_no_sense_is_refused(tmp_path: Path, more: str, says: str) -> None:
-    with pytest.raises(RecipeError, match=r"sft_mix\.gate") as found:
+    with pytest.raises(RecipeError, match=r"gate_examples|sft_mix") as found:
         load_recipe(mine(tmp_path, more))
     assert says in str(found.value)
 
