@@ -13,12 +13,13 @@ from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.logging import get_logger
 
 from r1data.progress import Progress
-from r1data.report.funnel import COLUMNS, funnel
+from r1data.report.funnel import COLUMNS, dropped, funnel
 from r1data.spending import Spending
 from r1data.storage import Lake
 from r1data.watching import percent, progress_line
 
 EVERY_S = 5.0
+SHOWN = 300
 STOP_S = 15.0
 logger = get_logger("artifacts")
 
@@ -29,10 +30,17 @@ def artifact_key(*names: str) -> str:
 
 
 def funnel_artifact(lake: Lake, ref: str) -> None:
-    """A table of what the gates of a ref to DROPS let through."""
+    """Tables of what the gates of a ref to DROPS let through, and of rows that left."""
     head = ("rows that", *COLUMNS[1:])
     rows = [dict(zip(head, cells, strict=True)) for cells in funnel(lake, ref).cells]
     create_table_artifact(rows, key=artifact_key(ref, "funnel"), description=f"funnel of {ref}")
+    shown = [
+        {"gate": row.gate, "reason": row.reason, "value": row.value, "text": row.evidence[:SHOWN]}
+        for gone in dropped(lake, ref).values()
+        for row in gone
+    ]
+    told = f"rows that left, from {ref}: at most ten of each reason"
+    create_table_artifact(shown, key=artifact_key(ref, "funnel-examples"), description=told)
 
 
 class ProgressArtifacts:

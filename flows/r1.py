@@ -28,6 +28,7 @@ from r1data.recipe import load_recipe
 from r1data.report.audit import audit_markdown
 from r1data.report.claims import claims_markdown
 from r1data.report.evaluation import evaluation_markdown
+from r1data.report.funnel import drop_refs
 from r1data.report.page import write_report
 from r1data.review import record_timeout, require_review
 from r1data.reviewing import decide, review_markdown
@@ -35,7 +36,6 @@ from r1data.run import Session, on_cluster
 from r1data.settings import Settings
 from r1data.spending import Spending
 from r1data.watching import watched_by
-from schemas import TABLES
 
 LIVE: ContextVar[LiveProgress | None] = ContextVar("live", default=None)
 
@@ -151,8 +151,9 @@ def _subflow(session: Session, stage: str) -> None:
     @flow(name=stage, flow_run_name=stage)
     def run_stage() -> None:
         rows = list(session.run_nodes(stage, lambda name: node.with_options(task_run_name=name)(name)).values())
-        for dropped in (r["node"] for r in rows if session.nodes[r["node"]].step.output is TABLES["drops"]):
-            funnel_artifact(session.lake, f"{session.recipe.name}/{dropped}")
+        made = {f"{session.recipe.name}/{r['node']}" for r in rows}
+        for ref in (ref for ref in drop_refs(session.lake, session.recipe.name) if ref in made):
+            funnel_artifact(session.lake, ref)
         create_table_artifact(rows, key=artifact_key(session.recipe.name, stage), description=f"stage {stage}")
 
     run_stage()

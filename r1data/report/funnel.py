@@ -102,6 +102,21 @@ def funnel(lake: Lake, ref: str) -> Funnel:
     return Funnel(_rows_in(lake, ref, tables[0]), tuple(left.iter_rows()))
 
 
+def funnel_table(lake: Lake, recipe: str) -> pl.DataFrame:
+    """Every funnel of a recipe: ref, gate, reason, rows, share (of the rows in; null: not known), examples (texts)."""
+    rows: list[tuple[str, str, str, int | None, float | None, list[str]]] = []
+    for ref in drop_refs(lake, recipe):
+        found, shown = funnel(lake, ref), dropped(lake, ref)
+        for gate, reason, n in found.left:
+            texts = [row.evidence for row in shown.get((gate, reason), ())]
+            share = n / found.rows_in if found.rows_in else None
+            rows.append((ref, gate, reason, n, share, texts))
+        whole = (("", "rows in", found.rows_in), ("", "kept", found.rows_out))
+        rows += [(ref, *told, None, []) for told in whole if told[2] is not None]
+    schema = {"ref": pl.String, "gate": pl.String, "reason": pl.String, "rows": pl.Int64, "share": pl.Float64}
+    return pl.DataFrame(rows, schema={**schema, "examples": pl.List(pl.String)}, orient="row")
+
+
 def kept(lake: Lake, ref: str) -> list[str]:
     """Some SFT examples that were made of what passed, prompt and completion in one text, each category first."""
     name, columns = ref.removesuffix("/drops"), ["category", "prompt", "completion"]

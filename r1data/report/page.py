@@ -15,14 +15,15 @@ from r1data.refs import list_refs, resolve
 from r1data.report import audit, claims, evaluation
 from r1data.report.curves import curves, metrics
 from r1data.report.funnel import COLUMNS as FUNNEL
-from r1data.report.funnel import Dropped, drop_refs, dropped, funnel, kept
+from r1data.report.funnel import Dropped, drop_refs, dropped, funnel, funnel_table, kept
 from r1data.storage import Lake
 
 
 def write_report(lake: Lake, recipe: str) -> str:
-    """Write `reports/RECIPE/index.html` into the lake; returns its URI."""
+    """Write `reports/RECIPE/index.html` into the lake, and its funnels as `funnels.parquet`; returns the page's URI."""
     name = f"reports/{recipe}/index.html"
     lake.write(name, page(lake, recipe).encode())
+    lake.write_table(f"reports/{recipe}/funnels.parquet", funnel_table(lake, recipe).to_arrow())
     return lake.uri(name)
 
 

@@ -4,6 +4,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from r1data.errors import LakeError
@@ -92,6 +93,17 @@ def test_funnel_adds_up(lake: Lake) -> None:
 def test_page_is_written_into_the_lake(lake: Lake) -> None:
     assert write_report(lake, "tiny").endswith("reports/tiny/index.html")
     assert lake.exists("reports/tiny/index.html")
+
+
+def test_funnels_are_a_table_beside_the_page(lake: Lake) -> None:
+    write_report(lake, "tiny")
+    rows = pl.DataFrame(lake.read_table("reports/tiny/funnels.parquet")).filter(
+        pl.col("ref") == "tiny/cold_start/drops"
+    )
+    told = rows.select("gate", "reason", "rows", "share").rows()
+    wrong, other = ("verdict", "wrong", 2, 0.5), ("verdict", "other", 1, 0.25)
+    assert told == [wrong, other, ("", "rows in", 4, None), ("", "kept", 1, None)]
+    assert rows["examples"].list.len().to_list() == [2, 1, 0, 0]
 
 
 def test_empty_lake_is_one_clear_error(tmp_path: Path) -> None:
