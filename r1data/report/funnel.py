@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from r1data.errors import LakeError
-from r1data.manifest import Manifest, read_rows
+from r1data.manifest import Manifest, read_manifest, read_rows
 from r1data.refs import list_refs, resolve
 from r1data.storage import Lake
 
@@ -22,6 +22,8 @@ LONGEST = 1_500
 BESIDE = {"rl_prompt_drops": "prompts"} | dict.fromkeys(
     ("pair_drops", "problem_drops", "import_drops", "human_drops", "thought_drops"), ""
 )
+# They look at the problems to train on alone
+TRAINED_ON = frozenset({"contaminated"})
 # They look at all of their inputs together, or at what an input left of another
 SUMMED = frozenset({"quota_drops", "mixture_drops"})
 AFTER = {"contaminated_candidates": "drops"}
@@ -153,6 +155,9 @@ def _rows_in(lake: Lake, ref: str, drops: Manifest) -> int | None:
     given = {p.role: drops.counts.get(f"rows_in_{p.role}", 0) for p in drops.parents}
     if drops.step in SUMMED:
         return sum(given.values())
+    if drops.step in TRAINED_ON:
+        looked_at = pl.DataFrame(read_rows(lake, read_manifest(lake, drops.parents[0].path), ["split"]))
+        return looked_at.filter(split="train").height
     beside = BESIDE.get(drops.step)
     if beside is None and given:
         return next(iter(given.values())) - given.get(AFTER.get(drops.step, ""), 0)

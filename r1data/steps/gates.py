@@ -27,7 +27,8 @@ class DropsParams(GateParams):
 def drops(
     *, params: DropsParams, candidates: pl.DataFrame, verdicts: pl.DataFrame, measures: pl.DataFrame
 ) -> pl.DataFrame:
-    """DROPS: the first gate that each rejected candidate misses, in a fixed order; then duplicates and the quota.
+    """DROPS: the first gate that each rejected candidate misses, in a fixed order; then duplicates (value: the id of
+    the candidate that stays) and the quota.
 
     All candidates of a problem are here at a time. The volatile `speed` is read with keep = "best" alone: only there
     may verdicts of one digest, measured twice, keep different candidates.
@@ -35,13 +36,13 @@ def drops(
     judged = verdicts.select("candidate_id", "verdict", "reason", "share", "speed")
     joined = candidates.join(judged, on="candidate_id", how="left")
     joined = joined.join(measures.drop("problem_id", "completion_tokens"), on="candidate_id", how="left")
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     kept: Counter[str] = Counter()
     rows = []
     for row in _ordered(params, joined).iter_rows(named=True):
         miss = missed(params, row) or _surplus(params, row, seen, kept)
         if miss is None:
-            seen.add(_content(row))
+            seen[_content(row)] = row["candidate_id"]
             kept[row["problem_id"]] += 1
         else:
             gate, reason, value = miss
@@ -80,10 +81,11 @@ def missed(params: GateParams, row: dict[str, Any]) -> tuple[str, str, str] | No
 
 
 def _surplus(
-    params: GateParams, row: dict[str, Any], seen: set[str], kept: Counter[str]
+    params: GateParams, row: dict[str, Any], seen: dict[str, str], kept: Counter[str]
 ) -> tuple[str, str, str] | None:
-    if _content(row) in seen:
-        return "duplicate", "same_text", ""
+    twin = seen.get(_content(row))
+    if twin is not None:
+        return "duplicate", "same_text", twin
     if kept[row["problem_id"]] >= params.keep_per_problem:
         return "quota", "enough_for_problem", str(params.keep_per_problem)
     return None
@@ -93,4 +95,4 @@ def _content(row: dict[str, Any]) -> str:
     return row_id(row["problem_id"], row["completion"])
 
 
-GATE = Step("gate", "3", "map", TABLES["drops"], drops)
+GATE = Step("gate", "4", "map", TABLES["drops"], drops)

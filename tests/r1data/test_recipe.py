@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from r1data.errors import RecipeError
-from r1data.recipe import SHIPPED, load_recipe
+from r1data.recipe import SHIPPED, load_recipe, template_text
 from r1data.stages import STAGES, graph, node_named
 
 PAPER = (
@@ -23,6 +23,12 @@ def test_shipped_recipe_parses(path: Path) -> None:
     nodes = graph(load_recipe(path.stem))
     assert {n.stage for n in nodes} == set(STAGES)
     assert len({n.name for n in nodes}) == len(nodes)
+
+
+@pytest.mark.parametrize("name", ["r1_chat", "chat", "r1_zero", "demo_zero"])
+def test_no_prompt_opens_the_thought_that_the_completion_has_to_open(name: str) -> None:
+    """The format gate asks the completion for `<think>`: a template that ends with it would have it twice."""
+    assert not template_text(name).rstrip().endswith("<think>")
 
 
 def test_r1_zero_template_is_the_papers() -> None:

@@ -5,10 +5,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from r1data.cleaning_params import DecontaminationParams
 from r1data.params import Params
 from r1data.report.funnel import Funnel, drop_refs, dropped, funnel
 from r1data.runner import Runner
 from r1data.step import Node, Step
+from r1data.steps.decontaminate import CONTAMINATED
 from r1data.steps.gates import EVIDENCE
 from r1data.steps.rl_prompts import RL_PROMPT_DROPS, RL_PROMPTS, RlPromptsParams
 from r1data.storage import Lake
@@ -47,16 +49,23 @@ def lake(tmp_path: Path) -> Lake:
         Node("difficulty", "s", Step("difficulty", "1", "reduce", TABLES["difficulty"], difficulty), NoParams()),
         Node("dev2/prompts", "s", RL_PROMPTS, told, known),
         Node("dev2/prompt_drops", "s", RL_PROMPT_DROPS, told, known),
+        Node("problems/contaminated", "s", CONTAMINATED, DecontaminationParams(), {"problems": "problems"}),
     ):
         runner.run(node)
     return opened
 
 
 def test_a_step_that_chooses_its_rows_counts_those_it_looked_at(lake: Lake) -> None:
-    assert drop_refs(lake, "t") == ["t/dev2/prompt_drops"]
+    assert drop_refs(lake, "t") == ["t/dev2/prompt_drops", "t/problems/contaminated"]
     found = funnel(lake, "t/dev2/prompt_drops")
     assert (found.rows_in, found.rows_out) == (20, 4)
     assert found.cells[1] == ("- difficulty: all right", "16", "80.0 %")
+
+
+def test_benchmarks_are_no_rows_that_decontamination_keeps(lake: Lake) -> None:
+    """All ask the same here, so that every problem to train on leaves."""
+    found = funnel(lake, "t/problems/contaminated")
+    assert (found.rows_in, found.rows_out) == (PROBLEMS // 2, 0)
 
 
 def test_ten_examples_of_each_reason_are_shown(lake: Lake) -> None:

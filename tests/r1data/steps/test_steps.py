@@ -233,6 +233,7 @@ def test_good_rows_stay_duplicates_and_surplus_leave() -> None:
     others = [GOOD.replace("then", f"then {w}") for w in ("so", "well", "now")]
     gone = drops(params=DropsParams(keep_per_problem=2), **sampled([GOOD, GOOD, *others]))
     assert sorted(gone["gate"]) == ["duplicate", "quota", "quota"]
+    assert gone.filter(gate="duplicate").select("row_id", "value").rows() == [("c1", "c0")]
 
 
 @pytest.mark.parametrize(("length_study", "reason"), [(False, "no_end"), (True, "kept_for_length_study")])
