@@ -31,7 +31,7 @@ from r1data.report.evaluation import evaluation_markdown
 from r1data.report.funnel import drop_refs
 from r1data.report.page import write_report
 from r1data.review import record_timeout, require_review
-from r1data.reviewing import decide, review_markdown
+from r1data.reviewing import decide, edit_lines, review_markdown
 from r1data.run import Session, on_cluster
 from r1data.settings import Settings
 from r1data.spending import Spending
@@ -125,7 +125,7 @@ def _until_decided(session: Session, seconds: float) -> None:
 
 
 def _write_down(session: Session, form: ReviewForm) -> None:
-    decide(
+    found = decide(
         session.lake,
         session.cold_start,
         form.reviewer,
@@ -134,6 +134,8 @@ def _write_down(session: Session, form: ReviewForm) -> None:
         rejected=form.reject_rows,
         edits_file=form.edits,
     )
+    for line in edit_lines(found):
+        get_run_logger().info(line)
 
 
 def _subflow(session: Session, stage: str) -> None:

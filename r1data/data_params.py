@@ -99,6 +99,17 @@ class MixtureParams(Params):
         return self
 
 
+class PairLengthParams(Params):
+    """How alike the lengths of chosen and rejected are (paper 3.1: comparable); of judged pairs alone, in characters.
+
+    Bins are of the longer by the shorter: 1 to `bin`, `bin` to `bin` squared, and so on.
+    """
+
+    ratio: float = Field(default=2.0, ge=1, description="pairs of which one summary is longer by more than this leave")
+    balanced: bool = Field(default=True, description="as many pairs in a bin with the chosen longer as with it shorter")
+    bin: float = Field(default=1.25, ge=1.01, description="how wide a bin is, as a factor")
+
+
 class ZeroExamplesParams(Params):
     """What the cold-start set takes of R1-Zero's own answers; they are asked with the recipe's zero_template."""
 

@@ -18,6 +18,7 @@ from r1data.data_params import (
     HumanParams,
     MixtureParams,
     NonReasoningParams,
+    PairLengthParams,
     PartParams,
     ServedParams,
     TeacherParams,
@@ -129,12 +130,23 @@ class MixParams(Params):
     seed: int = 0
 
 
-class PreferenceParams(Params):
-    """Responses of dev3 judged in pairs (helpful) and labelled (safe) (paper 3.1, B.2)."""
+class PairParams(Params):
+    """Which pairs of responses are preferences, whoever compares them."""
 
     sampling: SamplingParams
     least_margin: float = Field(default=1, description="points between the two; a judge must go above it")
     max_pairs: int = 400
+
+
+class PreferenceParams(PairParams):
+    """Responses of dev3 judged in pairs (helpful) and labelled (safe) (paper 3.1, B.2)."""
+
+    lengths: PairLengthParams = Field(default=PairLengthParams(), description="of pairs that [judge] compares")
+
+    @property
+    def by_rule(self) -> PairParams:
+        """What decides without a judge."""
+        return PairParams(**self.model_dump(include=set(PairParams.model_fields)))
 
 
 class EvaluationParams(Params):
@@ -369,7 +381,7 @@ def _known_keys() -> list[str]:
             TestWriterParams,
         ),
         *(NonReasoningParams, ThoughtParams, MixtureParams, PartParams, AskedParams, FeedbackParams, HumanParams),
-        *(ColdStartParams, MixParams, Recipe, PreferenceParams, EvaluationParams),
+        *(ColdStartParams, MixParams, Recipe, PreferenceParams, PairLengthParams, EvaluationParams),
         *(ClusterParams, EngineParams, BudgetParams, DecontaminationParams, DedupParams),
         *(GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams),
     )

@@ -13,12 +13,23 @@ from r1data.manifest import Manifest
 from r1data.params import Params
 from r1data.storage import Lake
 
+UNVERIFIED = "unverified"
+
 
 class Edit(Params):
     """A completion that a reviewer wrote in place of an example's own."""
 
     example_id: str
     completion: str
+
+
+class VerifiedEdit(Edit):
+    """And what was found about it: `correct`, or `unverified` where no rule can tell; its measures by name."""
+
+    verdict: str = UNVERIFIED
+    reason: str = ""
+    tier: str = ""
+    measures: dict[str, float | None] = {}
 
 
 class Review(Params):
@@ -32,7 +43,7 @@ class Review(Params):
     time: float
     timed_out: bool = False
     rejected: tuple[str, ...] = ()
-    edits: tuple[Edit, ...] = ()
+    edits: tuple[VerifiedEdit, ...] = ()
     edits_file: str = ""
     earlier: tuple["Review", ...] = ()
 
@@ -66,7 +77,7 @@ def record_review(
     accepted: bool,
     note: str = "",
     rejected: tuple[str, ...] = (),
-    edits: tuple[Edit, ...] = (),
+    edits: tuple[VerifiedEdit, ...] = (),
     edits_file: str = "",
 ) -> Review:
     """Write a decision down; a later one about the same rows takes its place.

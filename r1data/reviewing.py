@@ -1,6 +1,7 @@
 """What a person sees of a dataset before deciding, and what becomes of what they type.
 
-Ids may be given by their beginnings. What names no row, or a text that is not in R1's pattern, is refused whole.
+Ids may be given by their beginnings. What names no row, a text that is not in R1's pattern, or an edit that is not
+found right, is refused whole.
 """
 
 import json
@@ -13,15 +14,15 @@ from pydantic import ValidationError
 from r1data.digest import digest_bytes, row_id
 from r1data.errors import LakeError
 from r1data.manifest import Manifest, read_rows
-from r1data.review import Edit, Review, record_review
+from r1data.review import Edit, Review, VerifiedEdit, record_review
 from r1data.rewards.format import format_ok
 from r1data.step import Node
 from r1data.steps.measures import measured
 from r1data.steps.reviewed import params_of
 from r1data.storage import Lake
+from r1data.verify.edits import MEASURES, verified_edits
 
 STRATA = ("category", "language", "source")
-MEASURES = ("language_consistency", "repetition", "longest_paragraph", "characters", "reflection_words")
 COLUMNS = ("example_id", *STRATA, *MEASURES)
 ROWS = 24
 LONGEST = 1_500
@@ -81,9 +82,26 @@ def decide(
         raise LakeError(f"{manifest.name}: {both[0]} is both rejected and edited", "decide for one of them")
     if accepted and len(gone) == len(ids):
         raise LakeError(f"{manifest.name}: all rows are rejected, and the set is accepted", "reject the set")
+    told = verified_edits(lake, manifest, edits)
     return record_review(
-        lake, manifest, reviewer, accepted=accepted, note=note, rejected=gone, edits=edits, edits_file=edits_file
+        lake, manifest, reviewer, accepted=accepted, note=note, rejected=gone, edits=told, edits_file=edits_file
     )
+
+
+def edit_lines(review: Review) -> list[str]:
+    """What was found about each edit, a line each: verdict, reason and measures."""
+    return [
+        ", ".join([f"edited {e.example_id}: {e.verdict}", *([_words(e.reason)] if e.reason else []), *_measured(e)])
+        for e in review.edits
+    ]
+
+
+def _measured(edit: VerifiedEdit) -> list[str]:
+    return [f"{_words(name)} {_cell(value) or 'not measured'}" for name, value in edit.measures.items()]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def keep_edits(lake: Lake, data: bytes) -> str:

@@ -132,7 +132,7 @@ def review(
     Example: r1 review my-recipe/cold_start --by Ada --accept --reject-row 1f0c9a
     """
     from r1data.refs import resolve
-    from r1data.reviewing import decide, keep_edits, review_markdown
+    from r1data.reviewing import decide, edit_lines, keep_edits, review_markdown
 
     there = opened(context, lake)
     manifest = resolve(there, ref)
@@ -143,6 +143,8 @@ def review(
     found = decide(there, manifest, by, accepted=accept, note=note, rejected=reject_row or (), edits_file=name)
     rows = f", {len(found.rejected)} rows left out, {len(found.edits)} edited" if found.rejected or found.edits else ""
     print(f"{ref}: {found.decision} by {found.reviewer}{rows}, content {found.digest[:12]}")
+    for line in edit_lines(found):
+        print(f"  {line}")
 
 
 @app.command(rich_help_panel=PANEL)

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from r1data.inspect.lengths import pair_lengths
 from r1data.manifest import Manifest
 from r1data.refs import read_ref, resolve
 from r1data.storage import Lake
@@ -61,6 +62,7 @@ def _facts(lake: Lake, ref: str, manifest: Manifest) -> Iterator[tuple[str, str]
     yield from (("from", f"{p.role}: {p.name} {p.digest[:12]}") for p in manifest.parents)
     yield from (("count", f"{name} {number:,}") for name, number in manifest.counts.items())
     yield from (("dropped", f"{reason} {n:,}") for reason, n in _reasons(lake, manifest))
+    yield from (("lengths", f"{told}: {text}") for told, text in pair_lengths(lake, manifest))
     yield from (("check", _check(c)) for c in manifest.checks)
     yield from (("page", page) for page in check_pages(lake, manifest))
     yield from (("param", f"{name} = {_short(value)}") for name, value in _flat(manifest.params))

@@ -27,6 +27,8 @@ TRAINED_ON = frozenset({"contaminated"})
 # They look at all of their inputs together, or at what an input left of another
 SUMMED = frozenset({"quota_drops", "mixture_drops"})
 AFTER = {"contaminated_candidates": "drops"}
+# What stays of them is what cleaning left: rows before it are those of the input named
+BEFORE = {"decontaminated": "problems", "decontaminated_examples": "examples", "with_written_tests": "problems"}
 # What they drop are no rows of any table (inputs of tests): shares are of what was dropped
 PARTS = frozenset({"written_test_drops"})
 
@@ -80,9 +82,12 @@ def _chain(lake: Lake, ref: str) -> list[str]:
     """The refs to DROPS that make one funnel: gates, then what their examples were cleaned of besides."""
     prefix, _, last = ref.rpartition("/")
     refs = set(list_refs(lake)) if last == "drops" else set()
-    made = next((name for name in (f"{prefix}/reasoning", f"{prefix}/zero", prefix) if name in refs), None)
+    above, _, last_of = prefix.rpartition("/")
+    # refinements have no examples of their own: those of zero, or the set, are made of them
+    over, start = (above, "refined_") if last_of == "refined" else (prefix, "")
+    made = next((name for name in (f"{over}/reasoning", f"{over}/zero", over) if name in refs), None)
     roles = {p.role for p in resolve(lake, made).parents} if made else set()
-    return [ref, *(f"{prefix}/{role}" for role in CLEANED if role in roles)]
+    return [ref, *(f"{prefix}/{role}" for role in CLEANED if f"{start}{role}" in roles)]
 
 
 def drops_of(lake: Lake, ref: str) -> list[str]:
@@ -162,7 +167,14 @@ def _rows_in(lake: Lake, ref: str, drops: Manifest) -> int | None:
     if beside is None and given:
         return next(iter(given.values())) - given.get(AFTER.get(drops.step, ""), 0)
     stayed = "/".join(p for p in (ref.rpartition("/")[0], beside) if p)
-    return drops.rows + resolve(lake, stayed).rows if stayed in list_refs(lake) else None
+    return drops.rows + _before_cleaning(lake, resolve(lake, stayed)).rows if stayed in list_refs(lake) else None
+
+
+def _before_cleaning(lake: Lake, left: Manifest) -> Manifest:
+    """The rows that a step chose, where some of them were taken out again after it."""
+    while role := BEFORE.get(left.step):
+        left = read_manifest(lake, next(p.path for p in left.parents if p.role == role))
+    return left
 
 
 def _cut(text: str) -> str:

@@ -9,6 +9,7 @@ from graphlib import TopologicalSorter
 
 from r1data import html
 from r1data.errors import LakeError
+from r1data.inspect.lengths import pair_lengths
 from r1data.inspect.show import amount
 from r1data.manifest import Manifest
 from r1data.refs import list_refs, resolve
@@ -36,6 +37,7 @@ def page(lake: Lake, recipe: str) -> str:
         *_opening(lake, nodes),
         *_evaluation(lake, recipe),
         *(part for ref in drop_refs(lake, recipe) for part in _funnel(lake, ref)),
+        *(part for name, m in nodes.items() for part in _lengths(lake, name, m)),
         *_audit(lake, recipe),
         html.heading("Training"),
         *(part for name, m in nodes.items() for part in _curves(lake, name, m)),
@@ -106,6 +108,14 @@ def _funnel(lake: Lake, ref: str) -> Iterator[str]:
 
 def _gone(row: Dropped) -> str:
     return html.paragraph(f"{row.gate}: {row.reason.replace('_', ' ')} {row.value}") + html.said(row.evidence)
+
+
+def _lengths(lake: Lake, name: str, dataset: Manifest) -> Iterator[str]:
+    found = pair_lengths(lake, dataset)
+    if found:
+        yield html.heading(f"Lengths of {name}")
+        yield html.paragraph("Of what the reward model is shown; it learns length where these differ.")
+        yield html.table(("", ""), found)
 
 
 def _audit(lake: Lake, recipe: str) -> Iterator[str]:

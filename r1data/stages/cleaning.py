@@ -1,9 +1,18 @@
-"""What leaves after the gates, where the recipe asks for it: contaminated candidates, then near-duplicates."""
+"""What leaves where the recipe asks for it: contaminated text; after the gates, near-duplicates too."""
+
+from dataclasses import replace
 
 from r1data.cleaning_params import DedupParams
 from r1data.recipe import Recipe
 from r1data.step import Node
-from r1data.steps.decontaminate import CONTAMINATED, CONTAMINATED_CANDIDATES, DECONTAMINATED
+from r1data.steps.decontaminate import (
+    CONTAMINATED,
+    CONTAMINATED_CANDIDATES,
+    CONTAMINATED_EXAMPLES,
+    DECONTAMINATED,
+    DECONTAMINATED_EXAMPLES,
+    ExamplesParams,
+)
 from r1data.steps.near_duplicates import DUPLICATES, SIGNATURES
 
 
@@ -14,6 +23,23 @@ def decontaminated(recipe: Recipe, given: str, name: str) -> list[Node]:
         return []
     gone = Node("problems/contaminated", "foundations", CONTAMINATED, params, {"problems": given})
     return [gone, Node(name, "foundations", DECONTAMINATED, params, {"problems": given, "drops": gone.name})]
+
+
+def uncontaminated(recipe: Recipe, made: Node, template: str) -> list[Node]:
+    """A node that makes examples of no candidates, without the contaminated ones, and what left; as it is if off.
+
+    Under its name are the examples that stay, below it (`/given`) those that it made; `template`: what is around the
+    question in their prompts.
+    """
+    if recipe.decontamination is None:
+        return [made]
+    given = replace(made, name=f"{made.name}/given")
+    params = ExamplesParams(**recipe.decontamination.model_dump(), template=template)
+    about = {"examples": given.name, "problems": "problems"}
+    whole = frozenset({"problems"})
+    gone = Node(f"{made.name}/contaminated", made.stage, CONTAMINATED_EXAMPLES, params, about, whole)
+    left = {"examples": given.name, "contaminated": gone.name}
+    return [given, gone, Node(made.name, made.stage, DECONTAMINATED_EXAMPLES, recipe.decontamination, left)]
 
 
 def cleaned(recipe: Recipe, prefix: str, stage: str, dedup: DedupParams | None) -> tuple[list[Node], dict[str, str]]:

@@ -7,7 +7,7 @@ from r1data.data_params import WHERE_SERVED
 from r1data.errors import RecipeError
 from r1data.gate_params import GateParams
 from r1data.recipe import Recipe
-from r1data.stages.cleaning import cleaned
+from r1data.stages.cleaning import cleaned, uncontaminated
 from r1data.stages.gates import difficulty, gated
 from r1data.stages.sampling import GenerateParams, NoParams, audited, examined, kinds_of, sampled
 from r1data.step import ELSEWHERE, Node
@@ -91,10 +91,13 @@ def _by_teacher(recipe: Recipe, name: str, kept: dict[str, str]) -> list[Node]:
     params = RefineParams(**part.teacher.model_dump(exclude={*WHERE_SERVED, "mixed"}))
     kept = {**kept, "measures": "cold_start/measures"}
     refined = {"refined": "cold_start/refined/candidates", "refined_drops": "cold_start/refined/drops"}
+    cleaning, gone = cleaned(recipe, "cold_start/refined", STAGE, None)
+    refined |= {f"refined_{role}": table for role, table in gone.items()}
     return [
         Node("cold_start/refined/candidates", STAGE, REFINE, params, kept),
         *examined(recipe, "cold_start/refined", STAGE),
         gated("cold_start/refined", STAGE, _refined_gate(part.gate.thresholds)),
+        *cleaning,
         Node(name, STAGE, REFINED, params, {**kept, **refined}),
     ]
 
@@ -146,7 +149,7 @@ def _human(recipe: Recipe) -> list[Node]:
     file = part.model_copy(update={"quota": None})  # the quota is the union's to know
     params = HumanExamplesParams(file=file, template=recipe.zero_template)
     return [
-        Node("cold_start/human", STAGE, HUMAN, params, PROBLEMS),
+        *uncontaminated(recipe, Node("cold_start/human", STAGE, HUMAN, params, PROBLEMS), recipe.zero_template),
         Node("cold_start/human/drops", STAGE, HUMAN_DROPS, params, PROBLEMS),
     ]
 

@@ -2,7 +2,7 @@
 
 from r1data.data_params import WHERE_SERVED
 from r1data.recipe import Recipe
-from r1data.stages.cleaning import cleaned
+from r1data.stages.cleaning import cleaned, uncontaminated
 from r1data.stages.gates import difficulty, gated
 from r1data.stages.sampling import GenerateParams, NoParams, audited, kinds_of, sampled
 from r1data.step import Node
@@ -57,11 +57,12 @@ def _general(recipe: Recipe) -> list[Node]:
             template=recipe.chat_template,
             seed=part.seed,
         )
-        return [Node("sft_mix/general", "sft_mix", GENERAL, params, {"problems": "problems"})]
+        made = Node("sft_mix/general", "sft_mix", GENERAL, params, {"problems": "problems"})
+        return uncontaminated(recipe, made, recipe.chat_template)
     told, about = ImportedParams(sources=recipe.non_reasoning), {"problems": "problems"}
     thoughts, finish = _thoughts(recipe)
     return [
-        Node("sft_mix/imported", "sft_mix", IMPORT_EXAMPLES, told, about),
+        *uncontaminated(recipe, Node("sft_mix/imported", "sft_mix", IMPORT_EXAMPLES, told, about), "{question}"),
         Node("sft_mix/imported/drops", "sft_mix", IMPORT_DROPS, told, about),
         *thoughts,
         *finish,
@@ -69,7 +70,10 @@ def _general(recipe: Recipe) -> list[Node]:
 
 
 def _thoughts(recipe: Recipe) -> tuple[list[Node], list[Node]]:
-    """The teacher's answers where it is to add thoughts, and the examples that come of them."""
+    """The teacher's answers where it is to add thoughts, and the examples that come of them.
+
+    Rows are looked at before a teacher is paid for them, and again where it wrote something.
+    """
     part, examples = recipe.sft_mix.thoughts, {"examples": "sft_mix/imported"}
     if part is None:
         params = FinishParams(template=recipe.chat_template)
@@ -80,7 +84,7 @@ def _thoughts(recipe: Recipe) -> tuple[list[Node], list[Node]]:
         {**examples, "thoughts": "sft_mix/thoughts"},
     )
     return [Node("sft_mix/thoughts", "sft_mix", THINK, think, examples)], [
-        Node("sft_mix/general", "sft_mix", FINISH, params, both),
+        *uncontaminated(recipe, Node("sft_mix/general", "sft_mix", FINISH, params, both), recipe.chat_template),
         Node("sft_mix/general/drops", "sft_mix", THOUGHT_DROPS, params, both),
     ]
 

@@ -1,6 +1,6 @@
 """Responses of dev3 judged in pairs and labelled, and the two reward models trained on them (paper 3.1)."""
 
-from r1data.judge.pairs import JUDGE_PAIRS, JUDGED_PREFER, PAIR_DROPS, PairJudgeParams
+from r1data.judge.pairs import JUDGE_PAIRS, JUDGED_PREFER, PAIR_DROPS, ChosenPairParams, PairJudgeParams
 from r1data.recipe import Recipe
 from r1data.stages.sampling import GENERATE, GenerateParams, NoParams
 from r1data.stages.training import REWARD_MODEL
@@ -33,7 +33,7 @@ def _preferences(recipe: Recipe, responses: dict[str, str]) -> list[Node]:
     """By the judge's votes, with what was no preference; without a judge by rule."""
     part, judge = recipe.preferences, recipe.judge
     if judge is None:
-        return [Node("preferences", "rewards", PREFER, part, responses)]
+        return [Node("preferences", "rewards", PREFER, part.by_rule, responses)]
     params = PairJudgeParams(
         model=judge.model,
         template=judge.pair_template,
@@ -43,9 +43,10 @@ def _preferences(recipe: Recipe, responses: dict[str, str]) -> list[Node]:
         max_pairs=part.max_pairs,
         least_margin=part.least_margin,
     )
+    choosing = ChosenPairParams(**params.model_dump(), lengths=part.lengths)
     judged = {**responses, "judgements": "preferences/judgements"}
     return [
         Node("preferences/judgements", "rewards", JUDGE_PAIRS, params, responses),
-        Node("preferences", "rewards", JUDGED_PREFER, params, judged),
-        Node("preferences/drops", "rewards", PAIR_DROPS, params, judged),
+        Node("preferences", "rewards", JUDGED_PREFER, choosing, judged),
+        Node("preferences/drops", "rewards", PAIR_DROPS, choosing, judged),
     ]

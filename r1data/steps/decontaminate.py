@@ -2,6 +2,7 @@
 
 Benchmarks are the problems of split eval and benchmark: their questions and, where they are text, reference solutions.
 A question of fewer words counts where it stands whole, as a text, sentence or line of its own with the same symbols.
+Looked at are training problems, candidates that passed the gates (a teacher's refinements too), and examples of files.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from r1data.cleaning_params import DecontaminationParams
+from r1data.params import Params
 from r1data.step import Step
 from schemas import TABLES
 
@@ -29,6 +31,12 @@ _BEFORE = re.compile(rf"(?:^|[\n.?!:;。！？：；…]){_OPENS}$")
 _AFTER = re.compile(rf"{_CLOSES}(?:$|\n|[.?!。！？…](?!\w))")
 _END = re.compile(r"[.?!。！？…]+$")
 _NEAR = 80  # characters around a match that are looked at
+
+
+class ExamplesParams(DecontaminationParams):
+    """And what stands around the question in the prompt of an example."""
+
+    template: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,26 @@ def contaminated_candidates(
     passed = candidates.join(drops, left_on="candidate_id", right_on="row_id", how="anti")
     texts = passed.select("problem_id", row_id="candidate_id", text="completion")
     return _drops(params, texts, benchmark(problems, params.ngram))
+
+
+def contaminated_examples(*, params: ExamplesParams, examples: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:
+    """DROPS: SFT_EXAMPLES whose question or completion shares text with a benchmark; value as above.
+
+    An example leaves once: by its question where that shares text, else by its completion.
+    """
+    before, _, rest = params.template.partition("{question}")
+    after = rest.rpartition("{question}")[2]
+    question = pl.col("prompt").str.strip_prefix(before).str.strip_suffix(after)
+    rows = examples.select("problem_id", "completion", row_id="example_id", question=question)
+    held = benchmark(problems, params.ngram)
+    asked = _drops(params, rows.select("row_id", "problem_id", text="question"), held)
+    rest_of = rows.join(asked, on="row_id", how="anti")
+    return pl.concat([asked, _drops(params, rest_of.select("row_id", "problem_id", text="completion"), held)])
+
+
+def decontaminated_examples(*, params: Params, examples: pl.DataFrame, contaminated: pl.DataFrame) -> pl.DataFrame:
+    """SFT_EXAMPLES without those that leave."""
+    return examples.join(contaminated, left_on="example_id", right_on="row_id", how="anti")
 
 
 def decontaminated(*, params: DecontaminationParams, problems: pl.DataFrame, drops: pl.DataFrame) -> pl.DataFrame:
@@ -148,3 +176,5 @@ def _found(
 CONTAMINATED = Step("contaminated", "1", "reduce", TABLES["drops"], contaminated)
 CONTAMINATED_CANDIDATES = Step("contaminated_candidates", "1", "map", TABLES["drops"], contaminated_candidates)
 DECONTAMINATED = Step("decontaminated", "1", "reduce", TABLES["problems"], decontaminated)
+CONTAMINATED_EXAMPLES = Step("contaminated_examples", "1", "map", TABLES["drops"], contaminated_examples)
+DECONTAMINATED_EXAMPLES = Step("decontaminated_examples", "1", "map", TABLES["sft_examples"], decontaminated_examples)

@@ -11,7 +11,7 @@ import polars as pl
 
 from r1data.digest import row_id
 from r1data.params import Params
-from r1data.recipe import PreferenceParams
+from r1data.recipe import PairParams
 from r1data.rewards.format import summary
 from r1data.rewards.language import language_consistency
 from r1data.step import Step
@@ -32,7 +32,7 @@ def helpfulness(row: dict[str, str]) -> int:
     return 2 * ((language_consistency(text, row["language"]) or 0.0) == 1.0) + (len(text) <= SHORT)
 
 
-def preferences(*, params: PreferenceParams, candidates: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:
+def preferences(*, params: PairParams, candidates: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:
     """PREFERENCES among responses to the same general prompt, at least `least_margin` apart, at most `max_pairs`."""
     rows = _responses(candidates, problems, "general")
     by_problem: dict[str, list[dict[str, str]]] = {}

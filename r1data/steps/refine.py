@@ -60,10 +60,13 @@ def refined_examples(
     problems: pl.DataFrame,
     refined: pl.DataFrame,
     refined_drops: pl.DataFrame,
+    refined_contaminated: pl.DataFrame | None = None,
     **others: pl.DataFrame,
 ) -> pl.DataFrame:
     """SFT_EXAMPLES: the refinements that passed the gates, asked with the prompt of the candidate they came from."""
-    passed = refined.join(refined_drops, left_on="candidate_id", right_on="row_id", how="anti")
+    gone = [refined_drops, *([] if refined_contaminated is None else [refined_contaminated])]
+    left = pl.concat([table["row_id"] for table in gone])
+    passed = refined.filter(~pl.col("candidate_id").is_in(left.to_list()))
     answers = dict(passed.select("prompt", "completion").iter_rows())
     asked = refinements(
         params=params, candidates=candidates, drops=drops, measures=measures, problems=problems, **others

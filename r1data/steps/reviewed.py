@@ -4,7 +4,7 @@ import polars as pl
 
 from r1data.digest import row_id
 from r1data.params import Params
-from r1data.review import Edit, Review
+from r1data.review import UNVERIFIED, Review, VerifiedEdit
 from r1data.step import Step
 from schemas import TABLES
 
@@ -19,7 +19,7 @@ class ReviewedParams(Params):
     note: str = ""
     earlier: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
-    edits: tuple[Edit, ...] = ()
+    edits: tuple[VerifiedEdit, ...] = ()
 
 
 def params_of(review: Review) -> ReviewedParams:
@@ -30,22 +30,29 @@ def params_of(review: Review) -> ReviewedParams:
 
 
 def reviewed(*, params: ReviewedParams, examples: pl.DataFrame) -> pl.DataFrame:
-    """SFT_EXAMPLES without those that were rejected, and with the completions that were edited."""
-    edits = {e.example_id: e.completion for e in params.edits}
+    """SFT_EXAMPLES without those that were rejected, and with the completions that were edited.
+
+    `source` says who edited a row, and where no rule could verify the edit.
+    """
+    edits = {e.example_id: e for e in params.edits}
     kept = examples.filter(~pl.col("example_id").is_in(params.rejected))
     changed = kept.filter(pl.col("example_id").is_in(list(edits)))
     rows = [
         {
             **row,
-            "example_id": row_id("edited", row["example_id"], edits[row["example_id"]]),
+            "example_id": row_id("edited", row["example_id"], edits[row["example_id"]].completion),
             "parent_id": row["example_id"],
-            "completion": edits[row["example_id"]],
-            "source": f"{row['source']}, edited by {params.reviewer}",
+            "completion": edits[row["example_id"]].completion,
+            "source": f"{row['source']}, edited by {params.reviewer}{_unverified(edits[row['example_id']])}",
         }
         for row in changed.iter_rows(named=True)
     ]
     same = kept.filter(~pl.col("example_id").is_in(list(edits)))
     return pl.concat([same, pl.DataFrame(rows, schema=examples.schema)])
+
+
+def _unverified(edit: VerifiedEdit) -> str:
+    return ", unverified" if edit.verdict == UNVERIFIED else ""
 
 
 def review_drops(*, params: ReviewedParams, examples: pl.DataFrame) -> pl.DataFrame:

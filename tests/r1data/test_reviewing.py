@@ -14,13 +14,14 @@ from r1data.params import Params
 from r1data.plan import plan
 from r1data.recipe import SHIPPED, load_recipe
 from r1data.review import read_review, record_review, record_timeout
-from r1data.reviewing import MEASURES, decide, decided, keep_edits, review_markdown, review_sample
+from r1data.reviewing import decide, decided, keep_edits, review_markdown, review_sample
 from r1data.runner import Runner, frame_of
 from r1data.stages import graph
 from r1data.step import Node, Step
 from r1data.steps.examples import examples_frame
 from r1data.steps.reviewed import ReviewedParams, params_of
 from r1data.storage import Lake
+from r1data.verify.edits import MEASURES
 from schemas import TABLES
 from tests.r1data.inspect.tiny_lake import Services
 
@@ -85,7 +86,7 @@ def test_rejected_and_edited_rows(runner: Runner, rows: Manifest) -> None:
     )
     assert kept.height == 38
     edited = kept.filter(pl.col("completion") == better).to_dicts()
-    assert [(row["parent_id"], row["source"]) for row in edited] == [("03-row", "x, edited by Ada")]
+    assert [(row["parent_id"], row["source"]) for row in edited] == [("03-row", "x, edited by Ada, unverified")]
     assert gone.select("row_id", "gate", "reason", "value").rows() == [
         ("01-row", "review", "rejected", "Ada"),
         ("02-row", "review", "rejected", "Ada"),

@@ -98,6 +98,28 @@ def test_unknown_gold_is_undecided_and_leaves_its_group(workshop: Any) -> None:
     assert advantages_of([undecided, sample("", 1.0)], PARAMS).tolist() == [0.0, 0.0]
 
 
+class Heard:
+    """A reward model that remembers what it is shown."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def rewards(self, texts: list[str]) -> list[float]:
+        """One for each."""
+        self.texts += texts
+        return [1.0] * len(texts)
+
+
+def test_helpfulness_is_of_the_summary_and_safety_of_everything(workshop: Any) -> None:
+    grader = Grader(workshop.job("zero", "grpo", PARAMS, {}), prompts(workshop, PARAMS), PARAMS)
+    helpful, safe = Heard(), Heard()
+    grader.models = {"helpful": helpful, "safe": safe}  # type: ignore[dict-item]
+    said = "<think>why</think>Hello."
+    grader.graded([Ask("p", "Q: ", "", "en", "general")], [sample(said)])
+    grader.graded([Ask("p", "Q: ", "", "en", "safety")], [sample(said)])
+    assert (helpful.texts, safe.texts) == (["Q: Hello."], ["Q: " + said])
+
+
 def test_measures_leave_out_what_is_not_defined() -> None:
     samples = [sample("", 1.0), sample("", None)]
     samples[0].verdict, samples[1].verdict = "correct", "undecided"

@@ -245,5 +245,9 @@ def test_review_shows_a_sample_then_takes_a_decision(r1: Typed, lake: Lake, tmp_
     typed = ("review", "tiny/cold_start", "--by", "Ada", "--accept", "--lake", lake.url)
     code, out, _ = r1(*typed, "--edits", str(edits))
     assert (code, "accepted by Ada, 0 rows left out, 1 edited" in out) == (0, True)
+    assert "edited example-1: correct, language consistency" in out
+    edits.write_text('{"example_id": "example", "completion": "<think>a</think>b<answer>4</answer>"}\n')
+    code, _, err = r1(*typed, "--edits", str(edits))
+    assert (code, "row example-1: wrong: it answers '4', the answer is '3'" in err) == (1, True)
     code, _, err = r1(*typed, "--reject-row", "none-such")
     assert (code, "begins with 'none-such'" in err) == (1, True)

@@ -112,7 +112,10 @@ class Services:
 
 def problems(*, params: Told) -> pl.DataFrame:
     """Two problems."""
-    rows = [{"problem_id": f"problem-{i}", "question": f"2+{i}=?{params.mark}", "kind": "math"} for i in (1, 2)]
+    rows = [
+        {"problem_id": f"problem-{i}", "question": f"2+{i}=?{params.mark}", "kind": "math", "answer": str(2 + i)}
+        for i in (1, 2)
+    ]
     return filled("problems", rows)
 
 

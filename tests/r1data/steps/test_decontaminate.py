@@ -11,7 +11,15 @@ import pytest
 
 from r1data.cleaning_params import DecontaminationParams
 from r1data.recipe import SourceParams
-from r1data.steps.decontaminate import benchmark, contaminated, contaminated_candidates, decontaminated
+from r1data.steps.decontaminate import (
+    ExamplesParams,
+    benchmark,
+    contaminated,
+    contaminated_candidates,
+    contaminated_examples,
+    decontaminated,
+    decontaminated_examples,
+)
 from r1data.steps.ngrams import scan
 from r1data.steps.problems import ProblemsParams, problem_drops, problems
 from schemas import TABLES
@@ -130,6 +138,32 @@ def test_candidates_that_passed_alone_are_looked_at() -> None:
     gone = pl.DataFrame({"row_id": ["d"]})
     drops = contaminated_candidates(params=PARAMS, candidates=candidates, drops=gone, problems=given())
     assert drops.select("row_id", "problem_id", "value").rows() == [("b", "q", "b-english")]
+
+
+@pytest.mark.parametrize("template", ["{question}", "User: {question}\nAssistant: <think>"])
+def test_examples_are_looked_at_by_question_and_by_completion(template: str) -> None:
+    texts = {
+        "asked": ("2 + 2 = ?", "4"),
+        "told": ("Count.", f"so {run_of(ENGLISH, 3, 10)}"),
+        "both": (ENGLISH, CHINESE),
+        "neither": (prose(40), prose(41)),
+    }
+    rows = [
+        {"example_id": k, "problem_id": "p", "prompt": template.replace("{question}", q), "completion": c}
+        for k, (q, c) in texts.items()
+    ]
+    params, examples = ExamplesParams(template=template), pl.DataFrame(rows)
+    drops = contaminated_examples(params=params, examples=examples, problems=given())
+    TABLES["drops"].conform(drops.to_arrow())
+    found = sorted(drops.select("row_id", "reason", "value").rows())
+    assert found == [
+        ("asked", "whole_item", "b-tiny"),
+        ("both", "ngram", "b-english"),
+        ("told", "ngram", "b-english"),
+    ]
+    assert drops.filter(row_id="told")["evidence"].to_list() == [run_of(ENGLISH, 3, 10)]
+    left = decontaminated_examples(params=PARAMS, examples=examples, contaminated=drops)
+    assert left["example_id"].to_list() == ["neither"]
 
 
 def test_a_recipe_without_benchmarks_loses_nothing() -> None:
