@@ -58,7 +58,7 @@ def recipe(limit: int | None = None) -> Recipe:
         category="math",
         licence="MIT",
     )
-    held = {"split": "benchmark", "category": "benchmark", "licence": "MIT"}
+    held: dict[str, Any] = {"split": "benchmark", "category": "benchmark", "licence": "MIT"}
     aime = SourceParams(name="AIME", url=str(DATA / "aime24_test.jsonl"), columns={"question": "problem"}, **held)
     columns = {"question": "problem", "answer": "solution"}
     minerva = SourceParams(name="Minerva", url=str(DATA / "minerva_math_test.jsonl"), columns=columns, **held)
@@ -73,7 +73,7 @@ def recipe(limit: int | None = None) -> Recipe:
 def nodes(of: Recipe) -> list[Node]:
     """Problems and everything from candidates to examples; candidates need no checkpoint here."""
     wanted = ("problems", f"{PREFIX}/")
-    found = [n for n in graph(of) if n.name.startswith(wanted) and n.name != f"{PREFIX}/general"]
+    found = [n for n in graph(of) if n.name.startswith(wanted) and not n.name.startswith(f"{PREFIX}/general")]
     return [replace(n, inputs={"problems": "problems"}) if n.step.kind == "call" else n for n in found]
 
 

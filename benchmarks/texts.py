@@ -26,7 +26,7 @@ def solutions() -> list[str]:
 def documents(count: int) -> list[str]:
     """Solutions in random order, several to a document."""
     rng, parts = random.Random(1), list(solutions())
-    found = []
+    found: list[str] = []
     while len(found) < count:
         rng.shuffle(parts)
         first = 0
