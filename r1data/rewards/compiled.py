@@ -14,7 +14,7 @@ import numba
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ("compiled", "function_words", "prose", "scripts", "tokens", "windows", "../steps/repetition")
+FILES = ("compiled", "function_words", "prose", "reflection", "scripts", "tokens", "windows", "../steps/repetition")
 
 
 def kernel(function: Kernel) -> Kernel:

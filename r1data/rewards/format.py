@@ -4,13 +4,13 @@ The final answer, in this order: one `<answer>`, the last `\boxed{}`, "answer is
 """
 
 import re
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
 
-# anything but R1's tags and special tokens: `a < b` and `List<int>` are no tags
-_ANY = r"(?:[^<]|<(?!/?(?:think|answer|pad|s|unk|bos|eos)>|\|))"
-_FORMAT = re.compile(rf"<think>{_ANY}+</think>{_ANY}*<answer>{_ANY}+</answer>", re.DOTALL)
-_THOUGHT = re.compile(r"<think>(.*?)</think>", re.DOTALL)
-_OPEN_THOUGHT = re.compile(r"<think>.*\Z", re.DOTALL)
-_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+# R1's tags and special tokens: `a < b` and `List<int>` are none
+_MARK = re.compile(r"<(?:/?(?:think|answer|pad|s|unk|bos|eos)>|\|)")
+_PATTERN = ["<think>", "</think>", "<answer>", "</answer>"]
 _TAG = re.compile(r"</?(?:think|answer)>")
 # what follows it, to the end of the line, is the answer; the last on a line counts
 _SAYS = re.compile(
@@ -19,18 +19,27 @@ _SAYS = re.compile(
 _WORDS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 SHORT = 40
+PIECE = 1 << 16  # characters of lines at a time
 _PLAIN = re.compile(r"[-+]?[\d.,/ ]*\d[%]?")
 
 
 def format_ok(completion: str, finish_reason: str) -> bool:
     """Whether a completion ended by itself and is a thought, an optional summary and an answer, each once."""
-    return finish_reason == "stop" and _FORMAT.fullmatch(completion.strip()) is not None
+    if finish_reason != "stop":
+        return False
+    text = completion.strip()
+    marks = list(islice(_MARK.finditer(text), len(_PATTERN) + 1))
+    if [mark.group() for mark in marks] != _PATTERN:
+        return False
+    opens, thought_ends, answer, ends = (mark.span() for mark in marks)
+    said = opens[1] < thought_ends[0] and answer[1] < ends[0]
+    return said and opens[0] == 0 and ends[1] == len(text)
 
 
 def thought(completion: str) -> str | None:
     """The chain of thought, or None where there is none."""
-    found = _THOUGHT.search(completion, 0, _closed(completion, "</think>"))
-    return found.group(1).strip() if found else None
+    begin, end = next(_between(completion, "think"), (0, -1))
+    return completion[begin:end].strip() if end >= 0 else None
 
 
 def summary(completion: str) -> str:
@@ -40,15 +49,15 @@ def summary(completion: str) -> str:
 
 def answer_in_summary(completion: str) -> bool | None:
     """Whether what the summary says beside its answer tags states the answer; None without the one or the other."""
-    said, answer = _untagged(_outside(completion)), answer_text(completion)[0]
+    said, answer = _without(_outside(completion), "answer", " "), answer_text(completion)[0]
     if answer is None or not any(c.isalnum() for c in said):
         return None
-    return re.search(rf"(?<!\d){re.escape(answer)}(?!\d)", said) is not None
+    return _states(said, answer)
 
 
 def answer_text(completion: str) -> tuple[str | None, str]:
     """The final answer as written and how it was found; None with `several_answers`, `nested_tags` or `no_answer`."""
-    tagged = [a.strip() for a in _ANSWER.findall(completion, 0, _closed(completion, "</answer>"))]
+    tagged = [completion[begin:end].strip() for begin, end in _between(completion, "answer")]
     if any(_TAG.search(a) for a in tagged):
         return None, "nested_tags"  # not left to the verifier: a policy must not earn "undecided" by torn tags
     if tagged and not any(tagged):
@@ -60,18 +69,41 @@ def answer_text(completion: str) -> tuple[str | None, str]:
 
 def _outside(completion: str) -> str:
     """What is not in a thought, finished or not."""
-    end = _closed(completion, "</think>")
-    return _OPEN_THOUGHT.sub("", _THOUGHT.sub("", completion[:end]) + completion[end:])
+    return _without(completion, "think", "").partition("<think>")[0]
 
 
-def _untagged(text: str) -> str:
-    end = _closed(text, "</answer>")
-    return _ANSWER.sub(" ", text[:end]) + text[end:]
+def _between(text: str, tag: str) -> Iterator[tuple[int, int]]:
+    """Begin and end of what stands between each opening tag and the next closing one."""
+    opens, closes, end = f"<{tag}>", f"</{tag}>", 0
+    while (begin := text.find(opens, end)) >= 0:
+        begin += len(opens)
+        end = text.find(closes, begin)
+        if end < 0:
+            return
+        yield begin, end
+        end += len(closes)
 
 
-def _closed(text: str, tag: str) -> int:
-    """Where the last such tag ends: beyond it a search for pairs would try every opening one, in quadratic time."""
-    return text.rfind(tag) + len(tag) if tag in text else 0
+def _without(text: str, tag: str, instead: str) -> str:
+    """The text with something else for each pair of tags and what is between."""
+    parts, at = [], 0
+    for begin, end in _between(text, tag):
+        parts.append(text[at : begin - len(tag) - 2])
+        at = end + len(tag) + 3
+    return instead.join([*parts, text[at:]])
+
+
+def _states(said: str, answer: str) -> bool:
+    """Whether the answer occurs, not as a part of a longer number."""
+    digits = len(answer) - len(answer.lstrip("0123456789"))
+    at = said.find(answer)
+    while at >= 0:
+        end = at + len(answer)
+        if not said[at - 1 : at].isdecimal() and not said[end : end + 1].isdecimal():
+            return True
+        # past the answer's first digits: a number that begins inside of them has a digit before it
+        at = said.find(answer, at + digits + 1)
+    return False
 
 
 def answer_in(text: str) -> tuple[str | None, str]:
@@ -79,13 +111,22 @@ def answer_in(text: str) -> tuple[str | None, str]:
     boxed = _last_boxed(text)
     if boxed is not None:
         return boxed, "boxed"
-    for line in reversed(text.splitlines()):
-        marks = list(_SAYS.finditer(line))
-        said = line[marks[-1].end() :].strip(" \t:：").rstrip(".。").strip() if marks else ""
+    for line in _lines_from_the_end(text):
+        last = deque(_SAYS.finditer(line), maxlen=1)
+        said = line[last[0].end() :].strip(" \t:：").rstrip(".。").strip() if last else ""
         if said:
             return said, "answer_is"
-    last = text.splitlines()[-1].strip() if text else ""
-    return (last, "last_line") if _PLAIN.fullmatch(last) else (None, "no_answer")
+    final = next(_lines_from_the_end(text), "").strip()
+    return (final, "last_line") if _PLAIN.fullmatch(final) else (None, "no_answer")
+
+
+def _lines_from_the_end(text: str) -> Iterator[str]:
+    """`reversed(text.splitlines())`, a piece at a time: a text of millions of lines is no list of them."""
+    end = len(text)
+    while end:
+        begin = text.rfind("\n", 0, max(0, end - PIECE)) + 1
+        yield from reversed(text[begin:end].splitlines())
+        end = begin
 
 
 def is_prose(text: str) -> bool:

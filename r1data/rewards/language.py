@@ -116,11 +116,16 @@ def counts(offsets: Integers, text: Bytes, languages: Sequence[str]) -> Counts:
     """Units of the texts in Arrow's buffers (offsets from 0), beside the language that each should be in."""
     # numba takes a second to import
     from r1data.rewards.prose import prose
+
+    return counts_of(*prose(offsets, text), languages)
+
+
+def counts_of(kept: Integers, plain: Bytes, removed: Integers, languages: Sequence[str]) -> Counts:
+    """The same of texts of which `r1data.rewards.prose` has left the prose."""
     from r1data.rewards.tokens import tokens
     from r1data.rewards.windows import WINDOWS, coded, fold
 
-    rows = len(offsets) - 1
-    kept, plain, removed = prose(offsets, text)
+    rows = len(kept) - 1
     starts, found = tokens(kept, plain)
     codes, windows = coded(starts, found, plain)
     ids: dict[str, int] = {"en": 0}

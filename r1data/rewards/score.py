@@ -4,18 +4,13 @@ Undecided is never a number: the reward is None and the sample leaves its group.
 answer, or a truncated one, is `wrong`: the policy failed to answer, the verifier did not fail to judge.
 """
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from r1data.rewards.format import answer_in, answer_text, format_ok, is_prose, thought
-from r1data.rewards.language import language_consistency
+from r1data.rewards.language import encoded, language_consistency
 from r1data.rewards.maths import LONGEST, compare, unknown_units
 from r1data.training_params import RewardParams
-
-# the paper's list (C.2), and the Chinese words of the same use
-_REFLECTION = re.compile(
-    r"\b(?:wait|mistake|however|but|retry|error|verify|wrong|evaluate|check)\b|等等?|检查|错", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True)
@@ -57,8 +52,22 @@ class Scored:
 
 
 def reflection_words(text: str | None) -> int:
-    """How many words of reflection a thought has (paper C.2)."""
-    return len(_REFLECTION.findall(text or ""))
+    """How many words of reflection a thought has: the paper's list (C.2), and Chinese words of the same use."""
+    return reflections_of([text])[0]
+
+
+def reflections_of(texts: Sequence[str | None]) -> list[int]:
+    """The same of many."""
+    # numba takes a second to import
+    from r1data.rewards.reflection import reflections
+
+    english = reflections(*encoded([text or "" for text in texts]))
+    return [number + _chinese(text or "") for number, text in zip(english, texts, strict=True)]
+
+
+def _chinese(text: str) -> int:
+    """等等 is one word."""
+    return text.count("等") - text.count("等等") + text.count("检查") + text.count("错")
 
 
 def rule_verdict(completion: str, finish_reason: str, gold: str | None) -> RuleVerdict:

@@ -7,29 +7,37 @@ whole completion where there is no thought. What cannot be measured is null and 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from r1data.params import Params
 from r1data.rewards.format import answer_in_summary, format_ok, summary, thought
-from r1data.rewards.language import LanguageUnits, counts, encoded
-from r1data.rewards.score import reflection_words
+from r1data.rewards.language import SCRIPTS as CODES
+from r1data.rewards.language import Counts, counts_of, encoded
+from r1data.rewards.score import reflections_of
 from r1data.step import Step
 from schemas import TABLES
 from schemas.generation import LANGUAGES, REPETITIONS, SCRIPTS
 
-BATCH = 1 << 22  # characters at a time: what bounds memory
+BATCH = 1 << 20  # bytes of text at a time: what bounds memory
 _SCHEMA = pl.DataFrame(TABLES["measures"].empty()).schema
 _IDS = ("candidate_id", "problem_id", "completion_tokens")
+_OF_NULL = ("language", "truncated", "format_ok", "unmeasured")  # what a completion that is null has all the same
+_FORM = (
+    *("format_ok", "characters", "paragraphs", "longest_paragraph", "code_fence_open"),
+    *("summary_present", "answer_in_summary"),
+)
 
 
 def measures(*, params: Params, candidates: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:
     """MEASURES of CANDIDATES; the language asked for comes from PROBLEMS."""
     languages = dict(zip(problems["problem_id"], problems["language"], strict=True))
-    rows = candidates.select("completion", "finish_reason", "problem_id").rows()
-    asked = [(completion, finish, languages[problem]) for completion, finish, problem in rows]
-    told = [row for batch in _batches(asked) for row in _measured(batch)]
     schema = {name: dtype for name, dtype in _SCHEMA.items() if name not in _IDS}
-    return pl.concat([candidates.select(_IDS), pl.DataFrame(told, schema=schema, orient="row")], how="horizontal")
+    told = [pl.DataFrame(schema=schema)]
+    for part in _parts(candidates.select("completion", "finish_reason", "problem_id")):
+        asked = [(completion, finish, languages[problem]) for completion, finish, problem in part.iter_rows()]
+        told.append(pl.DataFrame(_measured(asked), schema=schema))
+    return pl.concat([candidates.select(_IDS), pl.concat(told)], how="horizontal")
 
 
 Asked = tuple[str | None, str, str]  # completion, finish reason, language
@@ -37,82 +45,98 @@ Asked = tuple[str | None, str, str]  # completion, finish reason, language
 
 def measured(completion: str | None, finish: str, language: str) -> dict[str, Any]:
     """The measures of one completion by column; `language` is the one that was asked for."""
-    return _measured([(completion, finish, language)])[0]
+    return {name: column[0] for name, column in _measured([(completion, finish, language)]).items()}
 
 
-def _batches(asked: Sequence[Asked]) -> Iterator[Sequence[Asked]]:
-    first, size = 0, 0
-    for i, (completion, _, _) in enumerate(asked):
-        size += len(completion or "")
-        if size >= BATCH:
-            yield asked[first : i + 1]
-            first, size = i + 1, 0
-    if first < len(asked):
-        yield asked[first:]
+def _parts(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The rows in pieces of about BATCH bytes of text."""
+    piece = rows["completion"].str.len_bytes().fill_null(0).cast(pl.Int64).cum_sum() // BATCH
+    first = 0
+    for number in piece.rle().struct.field("len"):
+        yield rows.slice(first, number)
+        first += number
 
 
-def _measured(asked: Sequence[Asked]) -> list[dict[str, Any]]:
+def _measured(asked: Sequence[Asked]) -> dict[str, list[Any]]:
     # numba takes a second to import
     from r1data.rewards.prose import prose
     from r1data.steps.repetition import repeated_characters, repetitions
 
+    languages = [language for _, _, language in asked]
     chains = [thought(c) if c is not None else None for c, _, _ in asked]
-    units = counts(*encoded([c or "" for c in chains]), [language for _, _, language in asked])
     offsets, text = encoded([chain or c or "" for chain, (c, _, _) in zip(chains, asked, strict=True)])
     kept, plain, removed = prose(offsets, text)
-    gopher, loops = repetitions(kept, plain).tolist(), repeated_characters(offsets, text).tolist()
-    rows = []
-    for i, (chain, (completion, finish, language)) in enumerate(zip(chains, asked, strict=True)):
-        if completion is None:
-            rows.append(_nothing(finish, language))
-            continue
-        found = units.row(i)
-        rows.append(
-            {"language": language, "truncated": finish != "stop", "unmeasured": _why(chain, found)}
-            | _form(completion, finish, chain)
-            | _language(found, language)
-            | {"code_chars": int(removed[i, 0]), "math_chars": int(removed[i, 1])}
-            | {"repetition": loops[i]}
-            | {name: None if value != value else value for name, value in zip(REPETITIONS, gopher[i], strict=True)}
-        )
-    return rows
-
-
-def _why(chain: str | None, found: LanguageUnits) -> str:
-    if found.total:
-        return ""
-    return "no_thought" if not chain else "no_words"
-
-
-def _nothing(finish: str, language: str) -> dict[str, Any]:
-    """The row of a completion that is null."""
-    told = {"language": language, "truncated": finish != "stop", "format_ok": False, "unmeasured": "no_completion"}
-    return {name: told.get(name) for name in _SCHEMA if name not in _IDS}
-
-
-def _form(completion: str, finish: str, chain: str | None) -> dict[str, Any]:
-    paragraphs = [len(p) for p in completion.split("\n\n")]
-    return {
-        "format_ok": format_ok(completion, finish),
-        "characters": len(completion),
-        "paragraphs": len(paragraphs),
-        "longest_paragraph": max(paragraphs),
-        "code_fence_open": completion.count("```") % 2 == 1,
-        "reflection_words": reflection_words(chain),
-        "summary_present": any(c.isalpha() for c in summary(completion)),
-        "answer_in_summary": answer_in_summary(completion),
+    units = counts_of(kept, plain, removed, languages)
+    silent = [not chain for chain in chains]
+    for counted in (units.units, units.by_script, units.runs):
+        counted[silent] = 0
+    some = [bool(n) for n in units.units.sum(axis=1).tolist()]
+    gopher = repetitions(kept, plain).T.tolist()
+    form = [_form(c or "", finish) for c, finish, _ in asked]
+    found = {
+        "language": languages,
+        "truncated": [finish != "stop" for _, finish, _ in asked],
+        "unmeasured": _why([c for c, _, _ in asked], silent, some),
+        **{name: list(column) for name, column in zip(_FORM, zip(*form, strict=True), strict=True)},
+        **_language(units, languages),
+        "code_chars": removed[:, 0].tolist(),
+        "math_chars": removed[:, 1].tolist(),
+        "reflection_words": reflections_of(chains),
+        "repetition": repeated_characters(offsets, text).tolist(),
+        **{n: [None if v != v else v for v in values] for n, values in zip(REPETITIONS, gopher, strict=True)},
     }
+    for name, column in found.items():
+        if name not in _OF_NULL:
+            found[name] = [None if c is None else v for v, (c, _, _) in zip(column, asked, strict=True)]
+    return found
 
 
-def _language(found: LanguageUnits, language: str) -> dict[str, Any]:
-    units = {f"units_{name}": found.by_language.get(name, 0) for name in LANGUAGES}
+def _why(completions: Sequence[str | None], silent: Sequence[bool], counted: Sequence[bool]) -> list[str]:
+    """Why the language could not be measured."""
+    return [
+        "no_completion" if c is None else "" if some else "no_thought" if quiet else "no_words"
+        for c, quiet, some in zip(completions, silent, counted, strict=True)
+    ]
+
+
+def _form(completion: str, finish: str) -> tuple[Any, ...]:
+    """The columns `_FORM` of one completion."""
+    return (
+        format_ok(completion, finish),
+        len(completion),
+        *_paragraphs(completion),
+        completion.count("```") % 2 == 1,
+        any(c.isalpha() for c in summary(completion)),
+        answer_in_summary(completion),
+    )
+
+
+def _paragraphs(text: str) -> tuple[int, int]:
+    """How many pieces empty lines leave, and the characters of the longest; without a list of them."""
+    number, longest, at = 1, 0, 0
+    while (end := text.find("\n\n", at)) >= 0:
+        number, longest, at = number + 1, max(longest, end - at), end + 2
+    return number, max(longest, len(text) - at)
+
+
+def _language(found: Counts, languages: Sequence[str]) -> dict[str, list[Any]]:
+    total, index = found.units.sum(axis=1), {name: i for i, name in enumerate(found.names)}
+    none = np.zeros(len(languages), np.int64)
+    units = {name: found.units[:, index[name]] if name in index else none for name in LANGUAGES}
+    target = found.units[np.arange(len(languages)), [index[language] for language in languages]]
+    scripts = {name: found.by_script[:, CODES[name]] for name in SCRIPTS if name in CODES}
+    columns = {
+        **{f"units_{name}": column for name, column in units.items()},
+        "units_other": total - sum(units.values()),
+        **{f"script_{name}": column for name, column in scripts.items()},
+        "script_other": found.by_script.sum(axis=1) - sum(scripts.values()),
+        "language_switches": found.runs[:, 0],
+        "longest_foreign_run": found.runs[:, 1],
+    }
+    shares = zip(target.tolist(), total.tolist(), strict=True)
     return {
-        "language_consistency": found.consistency(language),
-        **units,
-        "units_other": found.total - sum(units.values()),
-        **{f"script_{name}": found.by_script[name] for name in SCRIPTS},
-        "language_switches": found.switches,
-        "longest_foreign_run": found.longest_foreign,
+        "language_consistency": [part / whole if whole else None for part, whole in shares],
+        **{name: column.tolist() for name, column in columns.items()},
     }
 
 

@@ -5,6 +5,7 @@ a script without spaces (Han, kana, Thai ...) is one; any other run of character
 Everything is in characters (code points), and compared by 64-bit hashes.
 """
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def repetitions(offsets: Integers, text: Bytes) -> Floats:
     """A row of `REPETITIONS` a text of Arrow's buffers; NaN where there is no word to count."""
     out = np.full((len(offsets) - 1, len(REPETITIONS)), np.nan)
     longest = int(np.diff(offsets).max(initial=0))
-    _statistics(offsets, text, classes(), _slots(longest), out)
+    _statistics(offsets, text, word_classes(), _slots(longest), out)
     return out
 
 
@@ -36,20 +37,30 @@ def words(text: str) -> list[str]:
     raw = text.encode("utf-8", "surrogatepass")
     hashes, spans = np.empty(len(raw) + 1, np.uint64), np.empty((len(raw) + 1, 2), np.int64)
     lengths = np.empty(len(raw) + 1, np.int64)
-    number = _words(np.frombuffer(raw, np.uint8), 0, len(raw), classes(), hashes, lengths, spans)
+    number = _words(np.frombuffer(raw, np.uint8), 0, len(raw), word_classes(), hashes, lengths, spans)
     return [raw[a:b].decode("utf-8", "surrogatepass") for a, b in spans[:number].tolist()]
 
 
 def repeated_characters(offsets: Integers, text: Bytes) -> Floats:
     """Share of the character 8-grams that are repeats of an earlier one: 0 for none, towards 1 for a loop."""
     out = np.zeros(len(offsets) - 1)
-    _characters(offsets, text, _slots(int(np.diff(offsets).max(initial=0))), out)
+    _characters(offsets, text, np.empty(_size(int(np.diff(offsets).max(initial=0))), np.uint64), out)
     return out
+
+
+@functools.cache
+def word_classes() -> Bytes:
+    """The class of each code point for words: LETTERS for all that a run of is a word, NOTHING for punctuation."""
+    table = np.where((classes() >= UNSPACED) | (classes() == SPACE), classes(), NOTHING).astype(np.uint8)
+    letters = (classes() >= LETTERS) & (classes() < UNSPACED)
+    table[letters | np.isin(classes(), (DIGIT, UNDERSCORE, MARK))] = LETTERS
+    table[NEWLINE] = SPACE
+    return table
 
 
 def _slots(longest: int) -> tuple[Hashes, Integers, Integers]:
     """Keys, generation and counts of an open-addressing table never cleared, for texts of so many bytes."""
-    size = 1 << max(6, (2 * longest + 8).bit_length())
+    size = _size(longest + 1)
     return np.zeros(size, np.uint64), np.zeros(size, np.int32), np.zeros(size, np.int32)
 
 
@@ -63,44 +74,33 @@ def _mix(x: np.uint64) -> np.uint64:
 
 
 @kernel
-def _mask(number: int) -> np.uint64:
+def _size(number: int) -> int:
+    """Slots for so many keys: a power of two, two thirds full at most."""
     size = 64
-    while size < 2 * number:
+    while 2 * size < 3 * number:
         size *= 2
-    return np.uint64(size - 1)
+    return size
 
 
 @kernel
-def _put(slots: tuple[Hashes, Integers, Integers], mask: np.uint64, generation: int, key: np.uint64) -> int:
-    """How often the key was put in this generation before."""
+def _put(slots: tuple[Hashes, Integers, Integers], size: int, generation: int, key: np.uint64) -> int:
+    """The slot of the key, whose count in this generation is one more now."""
     keys, generations, counts = slots
+    mask = np.uint64(size - 1)
     place = key & mask
     while generations[place] == generation:
         if keys[place] == key:
             counts[place] += 1
-            return counts[place] - 1
+            return np.int64(place)
         place = (place + np.uint64(1)) & mask
     generations[place], keys[place], counts[place] = generation, key, 1
-    return 0
-
-
-@kernel
-def _first(slots: tuple[Hashes, Integers, Integers], mask: np.uint64, grams: Hashes, many: int) -> int:
-    """The first key that was put so often (of n-grams equally frequent, the first to appear counts)."""
-    keys, _, counts = slots
-    for k in range(len(grams)):
-        place = grams[k] & mask
-        while keys[place] != grams[k]:
-            place = (place + np.uint64(1)) & mask
-        if counts[place] == many:
-            return k
-    return 0
+    return np.int64(place)
 
 
 @kernel
 def _lines(text: Bytes, begin: int, end: int, least: int, slots: Any, generation: int) -> tuple[int, int, int]:
     """(pieces, repeated pieces, their characters) between runs of at least so many line ends."""
-    mask, pieces, repeated, characters, i = _mask(end - begin + 1), 0, 0, 0, begin
+    size, pieces, repeated, characters, i = _size(end - begin + 1), 0, 0, 0, begin
     piece, length = START, 0
     while True:
         j = i
@@ -108,7 +108,7 @@ def _lines(text: Bytes, begin: int, end: int, least: int, slots: Any, generation
             j += 1
         if i >= end or j - i >= least:
             pieces += 1
-            if _put(slots, mask, generation, _mix(piece ^ np.uint64(length))):
+            if slots[2][_put(slots, size, generation, _mix(piece ^ np.uint64(length)))] > 1:
                 repeated += 1
                 characters += length
             piece, length = START, 0
@@ -123,22 +123,17 @@ def _lines(text: Bytes, begin: int, end: int, least: int, slots: Any, generation
 
 @kernel
 def _class(text: Bytes, i: int, end: int, table: Bytes) -> tuple[int, int]:
-    """The class of the code point at i and where the next begins; letters, digits and marks of words are LETTERS."""
+    """The class of the code point at i and where the next begins."""
     c = np.int64(text[i])
+    if c < 0x80:
+        return np.int64(table[c]), i + 1
     length = 1 if c < 0xC2 else 2 if c < 0xE0 else 3 if c < 0xF0 else 4 if c < 0xF5 else 1
     if length == 1 or i + length > end:
-        kind = table[c] if c < 0x80 else NOTHING
-        length = 1
-    else:
-        point = c & (0x7F >> length)
-        for k in range(i + 1, i + length):
-            point = (point << 6) | (np.int64(text[k]) & 0x3F)
-        kind = table[point] if point < LIMIT else NOTHING
-    if kind in (DIGIT, UNDERSCORE, MARK) or LETTERS <= kind < UNSPACED:
-        kind = LETTERS
-    elif kind < LETTERS and kind != SPACE and c != NEWLINE:
-        kind = NOTHING
-    return (SPACE if c == NEWLINE else kind), i + length
+        return NOTHING, i + 1
+    point = c & (0x7F >> length)
+    for k in range(i + 1, i + length):
+        point = (point << 6) | (np.int64(text[k]) & 0x3F)
+    return (np.int64(table[point]) if point < LIMIT else NOTHING), i + length
 
 
 @kernel
@@ -165,29 +160,54 @@ def _words(text: Bytes, begin: int, end: int, table: Bytes, hashes: Hashes, leng
 
 @kernel
 def _n_grams(hashes: Hashes, lengths: Integers, number: int, slots: Any, generation: int, out: Floats) -> int:
-    """Characters of the most frequent 2- to 4-grams, with their spaces, and of repeated 5- to 10-grams, without."""
-    grams, sizes, mask = hashes[:number].copy(), lengths[:number].copy(), _mask(number)
+    """Characters of the most frequent 2- to 4-grams, with their spaces, and of repeated 5- to 10-grams, without.
+
+    Only where an n-gram occurs twice a longer one can: from the 3-grams on, `starts` has those `many` places alone.
+    """
+    grams, sizes, starts, many = hashes[:number].copy(), lengths[:number].copy(), np.arange(number), number
+    places = np.empty(number, np.int64)
     for n in range(2, 11):
         generation += 1
-        last, most, characters, jump = number - n + 1, 0, 0, 0
-        for k in range(max(0, last)):
+        while many and starts[many - 1] + n > number:
+            many -= 1
+        size, characters, jump = _size(many), 0, 0
+        for i in range(many):
+            k = starts[i]
             grams[k] = _mix(grams[k] * ODD + hashes[k + n - 1])
             sizes[k] += lengths[k + n - 1]
             if n < 5:
-                most = max(most, _put(slots, mask, generation, grams[k]) + 1)
-            elif k >= jump and _put(slots, mask, generation, grams[k]):
+                places[i] = _put(slots, size, generation, grams[k])
+            elif k >= jump and slots[2][_put(slots, size, generation, grams[k])] > 1:
                 characters += sizes[k]
                 jump = k + n
-        if n < 5 and last > 0:
-            k = _first(slots, mask, grams, most)
-            characters = most * (sizes[k] + n - 1)
         out[n + 2] = characters
+        if n < 5 and n <= number:
+            out[n + 2], many = _most(slots[2], places, starts, sizes, many, lengths[:n].sum(), n)
     return generation
 
 
 @kernel
+def _most(
+    counts: Integers, places: Integers, starts: Integers, sizes: Integers, many: int, first: int, n: int
+) -> tuple[int, int]:
+    """Characters of the most frequent n-gram (of equal ones the first), and how many places have a repeated one.
+
+    These are moved to the front of `starts`; `first` is the size of the text's first n-gram.
+    """
+    most, repeated = 1, 0
+    for i in range(many):
+        count = counts[places[i]]
+        if count > most:
+            most, first = count, sizes[starts[i]]
+        if count > 1:
+            starts[repeated] = starts[i]
+            repeated += 1
+    return most * (first + n - 1), repeated
+
+
+@kernel
 def _statistics(offsets: Integers, text: Bytes, table: Bytes, slots: Any, out: Floats) -> None:
-    room, generation = len(slots[0]) // 2 + 1, 0
+    room, generation = np.max(np.diff(offsets)) + 1 if len(offsets) > 1 else 1, 0
     hashes, lengths, spans = np.empty(room, np.uint64), np.empty(room, np.int64), np.empty((room, 2), np.int64)
     for row in range(len(offsets) - 1):
         begin, end, characters = offsets[row], offsets[row + 1], 0
@@ -210,30 +230,38 @@ def _statistics(offsets: Integers, text: Bytes, table: Bytes, slots: Any, out: F
 
 
 @kernel
-def _characters(offsets: Integers, text: Bytes, slots: Any, out: Floats) -> None:
+def _characters(offsets: Integers, text: Bytes, keys: Hashes, out: Floats) -> None:
+    power = np.uint64(1)
+    for _ in range(NGRAM):
+        power *= ODD
     for row in range(len(offsets) - 1):
-        begin, end, different, number, power = offsets[row], offsets[row + 1], 0, 0, np.uint64(1)
-        for _ in range(NGRAM):
-            power *= ODD
-        mask, gram, tail, seen = _mask(end - begin), np.uint64(0), begin, 0
-        i = begin
+        begin, end, different, seen, gram = offsets[row], offsets[row + 1], 0, 0, np.uint64(0)
+        size = _size(end - begin)
+        keys[:size] = 0
+        mask, i, tail = np.uint64(size - 1), begin, begin
         while i < end:
-            j, point = i + 1, np.uint64(text[i])
-            while j < end and (text[j] & 0xC0) == 0x80:
-                point = (point << np.uint64(8)) | np.uint64(text[j])
-                j += 1
+            point, i = _character(text, i, end)
             gram = gram * ODD + point
             seen += 1
             if seen > NGRAM:
-                old, k = np.uint64(text[tail]), tail + 1
-                while k < end and (text[k] & 0xC0) == 0x80:
-                    old = (old << np.uint64(8)) | np.uint64(text[k])
-                    k += 1
+                old, tail = _character(text, tail, end)
                 gram -= old * power
-                tail = k
             if seen >= NGRAM:
-                number += 1
-                different += _put(slots, mask, row + 1, _mix(gram)) == 0
-            i = j
-        if number:
-            out[row] = 1 - different / number
+                key = max(_mix(gram), np.uint64(1))  # 0 is an empty slot
+                place = key & mask
+                while keys[place] != 0 and keys[place] != key:
+                    place = (place + np.uint64(1)) & mask
+                different += keys[place] == 0
+                keys[place] = key
+        if seen >= NGRAM:
+            out[row] = 1 - different / (seen - NGRAM + 1)
+
+
+@kernel
+def _character(text: Bytes, i: int, end: int) -> tuple[np.uint64, int]:
+    """The bytes of the character at i as a number, and where the next begins."""
+    point, i = np.uint64(text[i]), i + 1
+    while i < end and (text[i] & 0xC0) == 0x80:
+        point = (point << np.uint64(8)) | np.uint64(text[i])
+        i += 1
+    return point, i

@@ -1,5 +1,7 @@
 """Measures: rows keep to their candidates, what cannot be measured is null with a reason, statistics are Gopher's."""
 
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from r1data.params import Params
 from r1data.rewards.language import encoded
 from r1data.steps.gates import DropsParams, drops
-from r1data.steps.measures import measured, measures
+from r1data.steps.measures import BATCH, measured, measures
 from r1data.steps.repetition import repeated_characters, repetitions, words
 from schemas.generation import REPETITIONS
 from tests.r1data.rewards.labelled import labelled
@@ -166,3 +168,52 @@ def test_ten_megabytes_of_a_loop() -> None:
 
 def test_torn_tags_take_no_quadratic_time() -> None:
     assert measured("<think>" * 400_000, "length", "en")["unmeasured"] == "no_thought"
+
+
+MEMORY = """
+import random, resource
+from r1data.steps.measures import measured
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+measured("<think>a b</think>x<answer>1</answer>", "stop", "en")
+words = ["".join(random.choices("abcdefgh", k=6)) for _ in range(50_000)]
+text = "<think>" + " ".join(random.choices(words, k=1_400_000)) + "</think>1<answer>1</answer>"
+before = peak()
+assert measured(text, "stop", "en")["format_ok"]
+print(len(text), peak() - before)
+"""
+
+
+def test_ten_megabytes_take_a_bounded_multiple_of_memory() -> None:
+    told = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=120)
+    characters, mebibytes = map(int, told.stdout.split())
+    assert characters > 9_000_000
+    assert mebibytes < 400  # 1,200 by a regular expression's stack alone
+
+
+def test_rows_that_no_one_thought_of_keep_their_place() -> None:
+    odd = [
+        "",
+        "\x00\x1f",
+        "\u202e<think>ꦲꦏ꧀ꦱꦫ</think>",
+        "<think>𐎠𐎡𐎢 ᠮᠣᠩᠭᠣᠯ</think>",
+        "\U0010ffff",
+        "👩‍👩‍👧" * 99,
+        "<think>ab\n\n" * 999,
+    ]
+    texts: list[str | None] = [t for o in odd for t in (o, None, GOOD)]
+    found = measures(params=Params(), candidates=candidates(texts), problems=ABOUT).to_dicts()
+    assert [r["candidate_id"] for r in found] == [f"c{i}" for i in range(len(texts))]
+    for i, (row, text) in enumerate(zip(found, texts, strict=True)):
+        alone = measured(text, "stop", "en" if i % 2 else "zh")
+        assert {k: row[k] for k in alone} == alone
+        assert row["unmeasured"] == "no_completion" if text is None else row["characters"] == len(text)
+    assert measured("<think>a\ud800b and so</think>\udfff", "stop", "en")["units_en"] == 2
+
+
+def test_pieces_of_a_table_are_all_rows_once() -> None:
+    texts: list[str | None] = [None, GOOD, "x" * BATCH, None, "", GOOD * (BATCH // 200), None, GOOD]
+    found = measures(params=Params(), candidates=candidates(texts), problems=ABOUT)
+    assert found["candidate_id"].to_list() == [f"c{i}" for i in range(len(texts))]
+    assert found["characters"].to_list() == [None if t is None else len(t) for t in texts]
+    none = measures(params=Params(), candidates=candidates([]), problems=ABOUT)
+    assert (none.height, none.columns) == (0, found.columns)
