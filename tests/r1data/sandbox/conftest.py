@@ -34,7 +34,7 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, obje
         port = tcp.getsockname()[1]
         unix.bind(f"\0r1-attack-{port}")
         unix.listen(64)
-        victim = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
+        victim = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(3600)"])
         try:
             yield {
                 "port": port,
