@@ -1,10 +1,11 @@
-"""Commands about lineage: push its events to an OpenLineage backend."""
+"""Commands about lineage: its events to an OpenLineage backend, what is downstream of something."""
 
 from typing import Annotated
 
 import typer
 
 from r1data.cli.app import LakeUrl, app, opened, settings_of
+from r1data.cli.printing import print_table
 
 PANEL = "Looking at the lake"
 lineage = typer.Typer(help="Where things came from: show the graph, send its events elsewhere.", no_args_is_help=True)
@@ -40,3 +41,39 @@ def push(
         print(f"nothing was sent (--dry-run); they would go to {backend.url}")
     else:
         print(f"{push_events(there, events, backend):,} events sent to {backend.url}")
+
+
+@app.command(rich_help_panel=PANEL)
+def impact(
+    context: typer.Context,
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="a ref, the beginning of a digest or of a row's id, or a source's name, file or URL", metavar="ID"
+        ),
+    ],
+    lake: LakeUrl = None,
+) -> None:
+    """List everything downstream of a dataset, checkpoint, source or row: datasets, checkpoints, and their refs.
+
+    Of a row or source, ids are followed: `rows` says how many rows name it, `all` that the whole was made from it.
+    Looked at is what refs point to, pointed to before, and what that was made from.
+
+    Example: r1 impact gsm8k
+    """
+    from r1data.inspect.graph import read_graph
+    from r1data.inspect.impact import impact as impact_of
+
+    there = opened(context, lake)
+    found = impact_of(there, read_graph(there), what)
+    body = []
+    for t in found.touched:
+        refs = ", ".join(t.refs) or (f"before: {', '.join(t.earlier)}" if t.earlier else "-")
+        rows = "all" if t.rows is None else f"{t.rows:,} rows"
+        body.append((t.point.name, t.point.kind, rows, refs, t.point.digest[:12]))
+    if body:
+        print_table(("made by", "kind", "touched", "refs", "digest"), body)
+    kinds = [t.point.kind for t in found.touched]
+    refs = {name for t in found.touched for name in t.refs}
+    told = f"{kinds.count('dataset')} datasets, {kinds.count('checkpoint')} checkpoints, {len(refs)} refs downstream"
+    print(f"{found.asked}: {told}" if body else f"{found.asked}: nothing is downstream")

@@ -28,6 +28,7 @@ COMMANDS = (
     "trace",
     "why",
     "lineage push",
+    "impact",
     "verify",
     "rollback",
     "doctor",
