@@ -1,4 +1,4 @@
-"""Commands about lineage: its events to an OpenLineage backend, what is downstream of something."""
+"""Commands about lineage: its events to an OpenLineage backend, what is downstream of something, what differs."""
 
 from typing import Annotated
 
@@ -68,12 +68,37 @@ def impact(
     found = impact_of(there, read_graph(there), what)
     body = []
     for t in found.touched:
-        refs = ", ".join(t.refs) or (f"before: {', '.join(t.earlier)}" if t.earlier else "-")
+        held = ", ".join(t.refs) or (f"before: {', '.join(t.earlier)}" if t.earlier else "-")
         rows = "all" if t.rows is None else f"{t.rows:,} rows"
-        body.append((t.point.name, t.point.kind, rows, refs, t.point.digest[:12]))
+        body.append((t.point.name, t.point.kind, rows, held, t.point.digest[:12]))
     if body:
         print_table(("made by", "kind", "touched", "refs", "digest"), body)
     kinds = [t.point.kind for t in found.touched]
     refs = {name for t in found.touched for name in t.refs}
     told = f"{kinds.count('dataset')} datasets, {kinds.count('checkpoint')} checkpoints, {len(refs)} refs downstream"
     print(f"{found.asked}: {told}" if body else f"{found.asked}: nothing is downstream")
+
+
+@app.command(rich_help_panel=PANEL)
+def diff(
+    context: typer.Context,
+    a: Annotated[str, typer.Argument(help="a ref, or the beginning of a digest", metavar="A")],
+    b: Annotated[str, typer.Argument(help="another, of the same table, or two checkpoints", metavar="B")],
+    rows: Annotated[int, typer.Option(min=0, help="how many changed rows to show")] = 5,
+    lake: LakeUrl = None,
+) -> None:
+    """Say what differs between two datasets of one table, or two checkpoints.
+
+    Rows are compared by key: added, removed, changed, by column, and from which code to which (verdicts, reasons).
+    Parameters, inputs, code and counts are those of the manifests; of evaluations and trainings the metrics as well.
+    An earlier target of a ref is named by its digest.
+
+    Example: r1 diff demo/cold_start 3fa94c1b
+    """
+    from r1data.cli.printing import print_diff
+    from r1data.inspect.compare import compare
+    from r1data.inspect.graph import manifest_at, read_graph
+
+    there = opened(context, lake)
+    graph = read_graph(there)
+    print_diff(a, b, compare(there, manifest_at(there, graph, a), manifest_at(there, graph, b), rows))

@@ -29,6 +29,7 @@ COMMANDS = (
     "why",
     "lineage push",
     "impact",
+    "diff",
     "verify",
     "rollback",
     "doctor",
