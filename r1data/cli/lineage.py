@@ -1,15 +1,49 @@
-"""Commands about lineage: its events to an OpenLineage backend, what is downstream of something, what differs."""
+"""Commands about lineage: the graph, its events to a backend, what is downstream of something, what differs."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from r1data.cli.app import LakeUrl, app, opened, settings_of
+from r1data.cli.app import LakeUrl, RefName, app, opened, settings_of
 from r1data.cli.printing import print_table
 
 PANEL = "Looking at the lake"
 lineage = typer.Typer(help="Where things came from: show the graph, send its events elsewhere.", no_args_is_help=True)
 app.add_typer(lineage, name="lineage", rich_help_panel=PANEL)
+
+
+@lineage.command()
+def show(
+    context: typer.Context,
+    ref: RefName,
+    html: Annotated[
+        Path | None, typer.Option(help="write a page with the graph, up- and downstream, to this file", dir_okay=False)
+    ] = None,
+    lake: LakeUrl = None,
+) -> None:
+    """Show what a ref's target was made from, back to the sources, as a tree; the beginning of a digest names it too.
+
+    With --html also what was made from it, as one page for the browser: zoom, search, click for more. It needs no
+    network and no server.
+
+    Example: r1 lineage show demo/r1 --html lineage.html
+    """
+    from r1data.errors import LakeError
+    from r1data.inspect.graph import manifest_at, read_graph
+    from r1data.inspect.picture import page, tree
+
+    there = opened(context, lake)
+    graph = read_graph(there)
+    path = manifest_at(there, graph, ref).path
+    for line in tree(graph, path):
+        print(line)
+    if html is not None:
+        try:
+            html.write_text(page(graph, path), encoding="utf-8")
+        except OSError as e:
+            raise LakeError(f"{html}: {e}", "name a file in a folder that can be written to") from e
+        print(f"page: {html}")
 
 
 @lineage.command()

@@ -28,6 +28,7 @@ COMMANDS = (
     "trace",
     "why",
     "lineage push",
+    "lineage show",
     "impact",
     "diff",
     "verify",
