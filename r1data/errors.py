@@ -14,6 +14,7 @@ R1Error                what is wrong, where, and `remedy`: what to do
     RunStopped         somebody stopped the run
     StageFailed        a training process ended with an error
     ReviewNeeded       a person has to accept a dataset first, or has rejected it
+    Refused            a server that lineage events were sent to takes none, or not this one
     BudgetExhausted    sampling has spent what the recipe allows one run
   Transient            a retry may help: network, a server that went away
     LeaseHeld          another run works on the same
@@ -89,6 +90,10 @@ class ReviewNeeded(Terminal):
 
 class BudgetExhausted(Terminal):
     """Sampling has spent what the recipe allows one run; its answers are recorded."""
+
+
+class Refused(Terminal):
+    """A server that lineage events were sent to refuses one."""
 
 
 class RunStopped(Terminal):

@@ -1,47 +1,171 @@
-"""OpenLineage events of commits, as files in the lake (`lineage/YYYY-MM-DD/RUN-TYPE.json`), for Marquez and others."""
+"""OpenLineage events as files in the lake (`lineage/YYYY-MM-DD/HHMMSS.ffffff-RUN-TYPE.json`), for Marquez and others.
+
+A run is one attempt at a node: START as it begins, then COMPLETE at its commit, FAIL with the error, or ABORT where
+somebody stopped it; a killed process leaves a START alone. Names sort by time: a replay reads no event to order them.
+"""
 
 import datetime as dt
-import uuid
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from openlineage.client import event_v2 as ol
 from openlineage.client.facet_v2 import (
+    data_quality_assertions_dataset,
     dataset_version_dataset,
+    datasource_dataset,
+    error_message_run,
+    job_type_job,
     output_statistics_output_dataset,
+    parent_run,
     schema_dataset,
+    source_code_location_job,
 )
 from openlineage.client.serde import Serde
+from openlineage.client.uuid import generate_new_uuid, generate_static_uuid
 
-from r1data.manifest import Manifest
+from r1data.errors import LakeError, RunStopped, StorageError
+from r1data.manifest import Manifest, Parent
 from r1data.storage import Lake
 from schemas import TABLES
 
 PRODUCER = "https://github.com/r1data/r1data"
+NAMESPACE = "r1data"
+EVENTS = "lineage"
+LONGEST = 10_000
+STOPS = (RunStopped, KeyboardInterrupt)
 
 
-def write_event(lake: Lake, manifest: Manifest) -> str:
-    """Write the COMPLETE event of a commit; its run id comes from the key, so a repeated commit is the same run."""
-    run_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{manifest.name}/{manifest.key}"))
-    when = dt.datetime.fromtimestamp(manifest.finished, dt.UTC)
-    event = ol.RunEvent(
-        eventTime=when.isoformat(),
-        producer=PRODUCER,
-        eventType=ol.RunState.COMPLETE,
-        run=ol.Run(runId=run_id),
-        job=ol.Job(namespace="r1data", name=manifest.name),
-        inputs=[
-            ol.InputDataset(namespace=lake.url, name=p.path, facets={"version": _version(p.digest)})
-            for p in manifest.parents
-        ],
-        outputs=[_output(lake, manifest)],
+@dataclass(frozen=True)
+class Run:
+    """One attempt at a node (`job` is RECIPE/NODE); `parent` is the id of the run of the recipe, `module` its code."""
+
+    job: str
+    id: str
+    parent: str = ""
+    step: str = ""
+    module: str = ""
+    commit: str = ""
+
+
+RUN: ContextVar[Run | None] = ContextVar("run", default=None)
+
+
+def new_run_id() -> str:
+    """An id for a run of a recipe: UUIDv7."""
+    return str(generate_new_uuid())
+
+
+def run_id(job: str, key: str, started: float) -> str:
+    """An attempt's id, UUIDv7: its time is the attempt's start, the rest is hashed from that time, node and key."""
+    return str(generate_static_uuid(dt.datetime.fromtimestamp(started, dt.UTC), f"{job}/{key}".encode()))
+
+
+@contextmanager
+def attempt(lake: Lake, run: Run, inputs: Sequence[Parent], started: float) -> Iterator[None]:
+    """START, and FAIL or ABORT if the work inside raises; the commit inside writes COMPLETE."""
+    _write(lake, run, ol.RunState.START, started, inputs)
+    token = RUN.set(run)
+    try:
+        yield
+    except BaseException as error:
+        _write_end(lake, run, inputs, error)
+        raise
+    finally:
+        RUN.reset(token)
+
+
+def write_complete(lake: Lake, manifest: Manifest) -> str:
+    """COMPLETE of the attempt that this commit ends; a commit outside of any attempt writes its START too."""
+    run, started = RUN.get(), manifest.started or manifest.finished
+    commit = manifest.code.get("commit", "")
+    if run is None or run.job != manifest.name:
+        run = Run(manifest.name, run_id(manifest.name, manifest.key, started), step=manifest.step, commit=commit)
+        _write(lake, run, ol.RunState.START, started, manifest.parents)
+    run = replace(run, commit=commit)
+    outputs = [_output(lake, manifest)]
+    return _write(lake, run, ol.RunState.COMPLETE, manifest.finished, manifest.parents, outputs=outputs)
+
+
+def _write_end(lake: Lake, run: Run, inputs: Sequence[Parent], error: BaseException) -> None:
+    """FAIL or ABORT; a store that refuses it does not hide the error itself."""
+    state = ol.RunState.ABORT if isinstance(error, STOPS) else ol.RunState.FAIL
+    told = error_message_run.ErrorMessageRunFacet(
+        message=f"{type(error).__name__}: {error}"[:LONGEST],
+        programmingLanguage="PYTHON",
+        stackTrace="".join(traceback.format_exception(error))[-LONGEST:],
     )
-    name = f"lineage/{when:%Y-%m-%d}/{run_id}-complete.json"
+    try:
+        _write(lake, run, state, time.time(), inputs, {"errorMessage": told})
+    except (LakeError, StorageError) as e:
+        error.add_note(f"nor could its lineage event be written: {e}")
+
+
+def _write(
+    lake: Lake,
+    run: Run,
+    state: ol.RunState,
+    seconds: float,
+    inputs: Sequence[Parent],
+    facets: dict[str, Any] | None = None,
+    outputs: list[ol.OutputDataset] | None = None,
+) -> str:
+    when = dt.datetime.fromtimestamp(seconds, dt.UTC)
+    event = ol.RunEvent(
+        eventTime=when.isoformat(timespec="microseconds"),
+        producer=PRODUCER,
+        eventType=state,
+        run=ol.Run(runId=run.id, facets=_parent(run) | (facets or {})),
+        job=ol.Job(namespace=NAMESPACE, name=run.job, facets=_job(run)),
+        inputs=[_input(lake, p) for p in inputs],
+        outputs=outputs or [],
+    )
+    name = f"{EVENTS}/{when:%Y-%m-%d}/{when:%H%M%S.%f}-{run.id}-{state.value.lower()}.json"
     lake.write(name, Serde.to_json(event).encode())
     return name
 
 
-def _version(digest: str) -> dataset_version_dataset.DatasetVersionDatasetFacet:
-    return dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=digest)
+def _parent(run: Run) -> dict[str, Any]:
+    if not run.parent:
+        return {}
+    job = parent_run.Job(namespace=NAMESPACE, name=run.job.partition("/")[0])
+    return {"parent": parent_run.ParentRunFacet(run=parent_run.Run(runId=run.parent), job=job)}
+
+
+def _job(run: Run) -> dict[str, Any]:
+    """Kind of the job and where its code is; the commit is left out where there is no checkout."""
+    commit = run.commit if run.commit != "unknown" else ""
+    path = run.module.replace(".", "/") + ".py" if run.module else ""
+    source = source_code_location_job.SourceCodeLocationJobFacet(
+        type="git",
+        url=f"{PRODUCER}/blob/{commit or 'main'}/{path}" if path else PRODUCER,
+        repoUrl=f"{PRODUCER}.git",
+        path=path or None,
+        version=commit or None,
+    )
+    kind = job_type_job.JobTypeJobFacet(processingType="BATCH", integration="R1DATA", jobType=run.step or None)
+    return {"sourceCodeLocation": source, "jobType": kind}
+
+
+def _place(lake: Lake, path: str) -> tuple[str, str]:
+    """Namespace and name of a dataset by OpenLineage's naming: `s3://bucket` and the key, or `file` and the path."""
+    url = urlsplit(lake.uri(path))
+    return ("file", url.path) if url.scheme == "file" else (f"{url.scheme}://{url.netloc}", url.path.lstrip("/"))
+
+
+def _facets(lake: Lake, path: str, digest: str) -> dict[str, Any]:
+    source = datasource_dataset.DatasourceDatasetFacet(name="lake", uri=lake.uri(path))
+    return {"version": dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=digest), "dataSource": source}
+
+
+def _input(lake: Lake, parent: Parent) -> ol.InputDataset:
+    namespace, name = _place(lake, parent.path)
+    return ol.InputDataset(namespace=namespace, name=name, facets=_facets(lake, parent.path, parent.digest))
 
 
 def _output(lake: Lake, manifest: Manifest) -> ol.OutputDataset:
@@ -49,11 +173,22 @@ def _output(lake: Lake, manifest: Manifest) -> ol.OutputDataset:
     statistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
         rowCount=manifest.rows, size=size, fileCount=len(manifest.entries)
     )
-    facets: dict[str, Any] = {"version": _version(manifest.digest)}
+    facets = _facets(lake, manifest.path, manifest.digest)
     if manifest.table:
         columns = TABLES[manifest.table.split("/")[0]].schema
         fields = [schema_dataset.SchemaDatasetFacetFields(name=f.name, type=str(f.type)) for f in columns]
         facets["schema"] = schema_dataset.SchemaDatasetFacet(fields=fields)
+    if manifest.checks:
+        checks = [
+            data_quality_assertions_dataset.Assertion(
+                assertion=str(c.get("expectation")),
+                success=bool(c.get("success")),
+                column=str(c.get("column") or "") or None,
+            )
+            for c in manifest.checks
+        ]
+        facets["dataQualityAssertions"] = data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(checks)
+    namespace, name = _place(lake, manifest.path)
     return ol.OutputDataset(
-        namespace=lake.url, name=manifest.path, facets=facets, outputFacets={"outputStatistics": statistics}
+        namespace=namespace, name=name, facets=facets, outputFacets={"outputStatistics": statistics}
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from r1data.child import tied
 from r1data.errors import StageFailed
+from r1data.events import Run
 
 Child = subprocess.Popen[str]
 TAIL = 15
@@ -40,6 +41,7 @@ class TrainingJob:
     scratch: Path
     engine_url: str | None = None
     engine_model: str | None = None
+    run: Run | None = None
 
     def arguments(self) -> list[str]:
         """The module and its command line."""
@@ -47,6 +49,8 @@ class TrainingJob:
         told += ["--key", self.key, "--scratch", str(self.scratch)]
         if self.engine_url and self.engine_model:
             told += ["--engine-url", self.engine_url, "--engine-model", self.engine_model]
+        if self.run:
+            told += ["--run-id", self.run.id, "--parent-run-id", self.run.parent]
         return told
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from r1data.errors import LakeError
-from r1data.events import write_event
+from r1data.events import write_complete
 from r1data.manifest import MANIFEST, Manifest
 from r1data.storage import Lake
 
@@ -26,7 +26,7 @@ def commit(lake: Lake, manifest: Manifest) -> Manifest:
         )
     done = manifest.model_copy(update={"code": code_identity(), "finished": time.time()})
     lake.write(f"{done.path}/{MANIFEST}", done.model_dump_json(indent=1).encode())
-    write_event(lake, done)
+    write_complete(lake, done)
     return done
 
 

@@ -17,6 +17,7 @@ from r1data.checks.bands import check_bands
 from r1data.checks.expectations import held_before, validate
 from r1data.digest import digest_json, row_id
 from r1data.errors import RecipeError
+from r1data.events import RUN
 from r1data.generate.candidates import Desk, candidates
 from r1data.generate.fleet import Fleet
 from r1data.generate.sampling import Identity, Prompt
@@ -123,6 +124,7 @@ class LocalServices:
                 scratch=self.settings.scratch,
                 engine_url=backends[0].endpoint.url if backends else None,
                 engine_model=backends[0].endpoint.model if backends else None,
+                run=RUN.get(),
             )
             launch(job, self.settings.python, self.recipe.cluster.ranks, self._told_by(node), self.children)
 

@@ -15,14 +15,16 @@ import pyarrow as pa
 
 from r1data.digest import digest_json, digest_table
 from r1data.errors import LakeError, StageFailed
+from r1data.events import Run, attempt, new_run_id, run_id
 from r1data.lease import lease
-from r1data.lineage import commit
+from r1data.lineage import code_identity, commit
 from r1data.manifest import Manifest, Parent, Rows, Shard, dataset_digest, is_committed, read_manifest, read_rows
 from r1data.refs import move_ref, resolve
 from r1data.step import ELSEWHERE, Node
 from r1data.storage import Lake
 
 SHARD_ROWS = 50_000
+FLOW_RUN = "prefect_flow_run"
 
 
 class Services(Protocol):
@@ -46,6 +48,7 @@ class Runner:
     """Runs nodes in order and remembers what each produced.
 
     `admit` is asked before a ref moves, of datasets made now or found, and raises `CheckFailed` where it must not.
+    Events name the Prefect flow run in `labels` as the parent run, else this runner's own `run_id`.
     """
 
     lake: Lake
@@ -56,6 +59,7 @@ class Runner:
     wait_for_lease: bool = True
     admit: Callable[[Node, Manifest], None] = lambda node, manifest: None
     done: dict[str, Manifest] = field(default_factory=dict)
+    run_id: str = field(default_factory=new_run_id)
 
     def run(self, node: Node) -> tuple[Manifest, bool]:
         """The node's manifest, and whether it was there already."""
@@ -94,13 +98,26 @@ class Runner:
 
     def _compute(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> None:
         started = time.time()
-        if node.step.kind == "train":
-            self.services.train(node, key, inputs)
-            if not is_committed(self.lake, node.folder(key)):
-                raise StageFailed(f"{node.name}: training ended but committed no checkpoint", "see its log above")
-            return
-        shards = self._map(node, inputs) if node.step.kind == "map" else self._whole(node, key, inputs)
-        self._commit(node, key, inputs, shards, started)
+        with attempt(self.lake, self._attempt(node, key, started), parents(inputs), started):
+            if node.step.kind == "train":
+                self.services.train(node, key, inputs)
+                if not is_committed(self.lake, node.folder(key)):
+                    raise StageFailed(f"{node.name}: training ended but committed no checkpoint", "see its log above")
+                return
+            shards = self._map(node, inputs) if node.step.kind == "map" else self._whole(node, key, inputs)
+            self._commit(node, key, inputs, shards, started)
+
+    def _attempt(self, node: Node, key: str, started: float) -> Run:
+        """Who computes the node now, for the lineage events."""
+        job, step = f"{self.recipe}/{node.name}", node.step
+        return Run(
+            job=job,
+            id=run_id(job, key, started),
+            parent=self.labels.get(FLOW_RUN) or self.run_id,
+            step=step.name,
+            module=step.module or getattr(step.run, "__module__", ""),
+            commit=code_identity()["commit"],
+        )
 
     def _commit(
         self, node: Node, key: str, inputs: Mapping[str, Manifest], shards: tuple[Shard, ...], started: float

@@ -131,6 +131,14 @@ class Lake:
         except pa.ArrowInvalid as e:
             raise CorruptShard(f"{self.uri(name)}: not Parquet: {e}", "delete the object and run again") from e
 
+    def columns(self, name: str) -> list[str]:
+        """The columns of Parquet; only its footer is read."""
+        with storage_errors(self, name), self.fs.open(self.path(name), "rb") as f:
+            try:
+                return list(pq.read_schema(f).names)
+            except pa.ArrowInvalid as e:
+                raise CorruptShard(f"{self.uri(name)}: not Parquet: {e}", "delete the object and run again") from e
+
     def batches(self, name: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Some columns of Parquet, BATCH_ROWS rows of them in memory at a time; nothing else of the object is read."""
         with storage_errors(self, name), self.fs.open(self.path(name), "rb") as f:

@@ -15,6 +15,7 @@ from types import FrameType
 
 from r1data.endpoint import Endpoint
 from r1data.errors import R1Error, RecipeError, StageFailed
+from r1data.events import RUN, Run
 from r1data.manifest import Manifest
 from r1data.model_folder import checked_model
 from r1data.params import Params
@@ -59,7 +60,11 @@ def run(train: Callable[[Job], None], kind: type[Params]) -> int:
     arguments = _arguments()
     signal.signal(signal.SIGTERM, _stop)
     try:
-        train(open_job(arguments, kind))
+        job = open_job(arguments, kind)
+        if arguments.run_id:
+            name, step = f"{job.recipe}/{job.node.name}", job.node.step
+            RUN.set(Run(name, arguments.run_id, arguments.parent_run_id, step.name, step.module))
+        train(job)
     except R1Error as e:
         if arguments.debug:
             raise
@@ -105,5 +110,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scratch", default=".scratch", help="local folder for saved states")
     parser.add_argument("--engine-url", help="vLLM server for rollouts; without one vLLM runs in this process")
     parser.add_argument("--engine-model", default="policy", help="the model name it serves")
+    parser.add_argument("--run-id", help="the OpenLineage run that this process works for")
+    parser.add_argument("--parent-run-id", default="", help="the OpenLineage run of the recipe")
     parser.add_argument("--debug", action="store_true", help="errors with their traceback")
     return parser.parse_args()

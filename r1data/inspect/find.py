@@ -47,7 +47,7 @@ def full_id(lake: Lake, manifests: Mapping[str, Manifest], start: str) -> str:
         raise LakeError(f"{start!r}: too short", f"give at least {SHORTEST} characters of a row's id")
     found: set[str] = set()
     for _, _, table, file in _files(manifests):
-        for column in _id_columns(table):
+        for column in id_columns(table):
             found |= set(_values(lake, file, column, pl.col(column).str.starts_with(start)))
     if start in found:
         return start
@@ -64,7 +64,7 @@ def rows_with(
 ) -> Iterator[Finding]:
     """Rows whose key (or, unless `key_only`, any id column) is one of `ids`; a dataset shared by refs counts once."""
     for ref, path, table, file in _files(manifests):
-        columns = [table.key] if key_only else _id_columns(table)
+        columns = [table.key] if key_only else id_columns(table)
         test = pl.any_horizontal([pl.col(c).is_in(sorted(ids)) for c in columns])
         if ids and _values(lake, file, columns[0], test):
             rows = pl.DataFrame(lake.read_table(file.path, file.sha256)).filter(test)
@@ -77,19 +77,25 @@ def _files(manifests: Mapping[str, Manifest]) -> Iterator[tuple[str, str, TableS
     for ref, manifest in manifests.items():
         if manifest.path not in seen:
             seen.add(manifest.path)
-            yield from ((ref, manifest.path, _table(manifest), shard) for shard in manifest.shards)
-            rollouts = [f for f in manifest.files if f.path.endswith(ROLLOUTS)]
-            yield from ((ref, manifest.path, TABLES["rollouts"], f) for f in rollouts)
+            yield from ((ref, manifest.path, table_of(manifest), shard) for shard in manifest.shards)
+            yield from ((ref, manifest.path, TABLES["rollouts"], f) for f in rollouts_of(manifest))
 
 
-def _table(manifest: Manifest) -> TableSchema:
+def rollouts_of(checkpoint: Manifest) -> list[FileEntry]:
+    """The files of rollouts that a checkpoint carries, none or one."""
+    return [f for f in checkpoint.files if f.path.endswith(ROLLOUTS)]
+
+
+def table_of(manifest: Manifest) -> TableSchema:
+    """The table that a dataset's rows are of; `LakeError` for one that this version does not know."""
     name = str(manifest.table).split("/")[0]
     if name not in TABLES:
         raise LakeError(f"{manifest.path}: unknown table {manifest.table}", "a newer r1data wrote it: update this one")
     return TABLES[name]
 
 
-def _id_columns(table: TableSchema) -> list[str]:
+def id_columns(table: TableSchema) -> list[str]:
+    """The key of a table, and its columns that name rows of other tables."""
     return [c for c in dict.fromkeys((table.key, *ID_COLUMNS)) if c in table.schema.names]
 
 

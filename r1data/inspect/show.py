@@ -65,7 +65,7 @@ def _facts(lake: Lake, ref: str, manifest: Manifest) -> Iterator[tuple[str, str]
     yield from (("lengths", f"{told}: {text}") for told, text in pair_lengths(lake, manifest))
     yield from (("check", _check(c)) for c in manifest.checks)
     yield from (("page", page) for page in check_pages(lake, manifest))
-    yield from (("param", f"{name} = {_short(value)}") for name, value in _flat(manifest.params))
+    yield from (("param", f"{name} = {short(value)}") for name, value in flat(manifest.params))
     yield from (("code", f"{name} {value}") for name, value in manifest.code.items())
     yield from (("label", f"{name} {value}") for name, value in manifest.labels.items())
 
@@ -91,17 +91,19 @@ def _check(check: dict[str, Any]) -> str:
     return f"{check.get('expectation')} {check.get('column') or ''}: {held}".replace(" :", ":")
 
 
-def _flat(params: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+def flat(params: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Parameters one a line: `sampling.samples`, `sources[0].name`."""
     for name, value in params.items():
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             for i, part in enumerate(value):
-                yield from _flat(part, f"{prefix}{name}[{i}].")
+                yield from flat(part, f"{prefix}{name}[{i}].")
         else:
             yield f"{prefix}{name}", value
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """A value as Python writes it, cut where it is long."""
     text = repr(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."

@@ -1,5 +1,6 @@
 """The command line of the training mains: what is wrong is said with its remedy, and the exit status tells."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 
 from r1data.errors import RecipeError, StageFailed
+from r1data.events import new_run_id
 from r1data.refs import move_ref
 from r1data.training_params import PretrainParams, SftParams
+from tests.openlineage_schemas import check_event
 from training.job import open_job
 
 
@@ -68,8 +71,13 @@ def test_error_is_told_without_traceback(workshop: Any) -> None:
 
 def test_main_trains_and_commits(workshop: Any, corpus: Any) -> None:
     with_corpus(workshop, corpus)
-    run = run_main(workshop)
+    run_id = new_run_id()
+    run = run_main(workshop, "--run-id", run_id, "--parent-run-id", run_id)
     assert run.returncode == 0, run.stderr
     assert "step 6/6 loss" in run.stdout
     job = open_job(arguments(workshop), PretrainParams)
     assert workshop.committed(job).counts["steps"] == 6
+    event = json.loads(workshop.lake.read(workshop.lake.names("lineage")[-1]))
+    check_event(event)
+    assert (event["eventType"], event["run"]["runId"]) == ("COMPLETE", run_id)
+    assert event["job"]["facets"]["sourceCodeLocation"]["path"] == "training/pretrain.py"

@@ -27,6 +27,10 @@ COMMANDS = (
     "show",
     "trace",
     "why",
+    "lineage push",
+    "lineage show",
+    "impact",
+    "diff",
     "verify",
     "rollback",
     "doctor",
@@ -211,7 +215,7 @@ def test_unknown_stage_is_one_clear_error(r1: Typed, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_an_example(r1: Typed, command: str) -> None:
-    code, out, _ = r1(command, "--help")
+    code, out, _ = r1(*command.split(), "--help")
     assert (code, f"Example: r1 {command}" in out) == (0, True)
 
 
