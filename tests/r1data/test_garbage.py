@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -266,7 +265,7 @@ def test_a_lake_that_cannot_be_read_whole_has_no_garbage(lake: Lake) -> None:
 
 
 @pytest.fixture
-def scratch(tmp_path: Path) -> Iterator[Path]:
+def scratch(tmp_path: Path) -> Path:
     scratch = tmp_path / "scratch"
     for name in (f"zero/{KEY}", f"cold_start/x/{KEY[::-1]}", "models/m", "shards-x", "logs", "mine"):
         (scratch / name).mkdir(parents=True)
