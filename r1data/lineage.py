@@ -9,6 +9,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from r1data.card import CARD, card
 from r1data.errors import LakeError
 from r1data.events import write_event
 from r1data.manifest import MANIFEST, Manifest
@@ -25,6 +26,8 @@ def commit(lake: Lake, manifest: Manifest) -> Manifest:
             f"commit of {manifest.path}: files not in the lake: {missing[:3]}", "this is a defect: report it"
         )
     done = manifest.model_copy(update={"code": code_identity(), "finished": time.time()})
+    if done.kind == "dataset":
+        lake.write(f"{done.path}/{CARD}", card(done).encode())
     lake.write(f"{done.path}/{MANIFEST}", done.model_dump_json(indent=1).encode())
     write_event(lake, done)
     return done

@@ -29,6 +29,7 @@ COMMANDS = (
     "show",
     "trace",
     "why",
+    "export",
     "verify",
     "rollback",
     "gc",
@@ -121,6 +122,12 @@ def test_debug_shows_the_traceback(lake: Lake, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "argv", ["r1", "--debug", "--lake", lake.url, "show", "tiny/none"])
     with pytest.raises(LakeError):
         main()
+
+
+def test_export_writes_a_folder(r1: Typed, lake: Lake, tmp_path: Path) -> None:
+    code, out, _ = r1("export", "tiny/cold_start", str(tmp_path / "out"), "--lake", lake.url)
+    assert (code, "1 rows in 1 Parquet files and README.md" in out) == (0, True)
+    assert (tmp_path / "out" / "data" / "train-00000-of-00001.parquet").is_file()
 
 
 def test_verify_of_a_whole_lake(r1: Typed, lake: Lake) -> None:
