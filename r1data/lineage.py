@@ -12,6 +12,7 @@ from pathlib import Path
 from r1data.card import CARD, card
 from r1data.errors import LakeError
 from r1data.events import write_event
+from r1data.ids import write_ids
 from r1data.manifest import MANIFEST, Manifest
 from r1data.storage import Lake
 
@@ -25,7 +26,9 @@ def commit(lake: Lake, manifest: Manifest) -> Manifest:
         raise LakeError(
             f"commit of {manifest.path}: files not in the lake: {missing[:3]}", "this is a defect: report it"
         )
-    done = manifest.model_copy(update={"code": code_identity(), "finished": time.time()})
+    index = write_ids(lake, manifest)
+    beside = (index,) if index else ()
+    done = manifest.model_copy(update={"beside": beside, "code": code_identity(), "finished": time.time()})
     if done.kind == "dataset":
         lake.write(f"{done.path}/{CARD}", card(done).encode())
     lake.write(f"{done.path}/{MANIFEST}", done.model_dump_json(indent=1).encode())
