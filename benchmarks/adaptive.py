@@ -18,7 +18,7 @@ from benchmarks.stand_in import MODEL, backends, start
 from r1data.generate.candidates import Desk, candidates
 from r1data.generate.sampling import Prompt
 from r1data.generate.server import Server
-from r1data.sample.rejection import judge_of
+from r1data.outcomes.rejection import judge_of
 from r1data.sampling_params import SamplingParams
 from r1data.storage import Lake
 from r1data.verify.verdicts import Asked, judged

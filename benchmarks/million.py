@@ -24,8 +24,8 @@ from r1data.generate.candidates import Desk, candidates
 from r1data.generate.sampling import Prompt
 from r1data.generate.server import Server
 from r1data.manifest import Manifest
+from r1data.outcomes.rejection import judge_of
 from r1data.runner import Runner
-from r1data.sample.rejection import judge_of
 from r1data.sampling_params import SamplingParams
 from r1data.stages.sampling import GENERATE, NoParams
 from r1data.step import Node, Step

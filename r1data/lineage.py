@@ -9,8 +9,10 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from r1data.card import CARD, card
 from r1data.errors import LakeError
 from r1data.events import write_complete
+from r1data.ids import write_ids
 from r1data.manifest import MANIFEST, Manifest
 from r1data.storage import Lake
 
@@ -24,7 +26,11 @@ def commit(lake: Lake, manifest: Manifest) -> Manifest:
         raise LakeError(
             f"commit of {manifest.path}: files not in the lake: {missing[:3]}", "this is a defect: report it"
         )
-    done = manifest.model_copy(update={"code": code_identity(), "finished": time.time()})
+    index = write_ids(lake, manifest)
+    beside = (index,) if index else ()
+    done = manifest.model_copy(update={"beside": beside, "code": code_identity(), "finished": time.time()})
+    if done.kind == "dataset":
+        lake.write(f"{done.path}/{CARD}", card(done).encode())
     lake.write(f"{done.path}/{MANIFEST}", done.model_dump_json(indent=1).encode())
     write_complete(lake, done)
     return done

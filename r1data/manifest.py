@@ -48,7 +48,7 @@ class Parent(Params):
 
 
 class Manifest(Params):
-    """A committed dataset (shards of one table) or checkpoint (files)."""
+    """A committed dataset (shards of one table) or checkpoint (files); `beside`: what helps to find rows."""
 
     kind: Literal["dataset", "checkpoint"]
     name: str
@@ -61,6 +61,7 @@ class Manifest(Params):
     rows: int = 0
     shards: tuple[Shard, ...] = ()
     files: tuple[FileEntry, ...] = ()
+    beside: tuple[FileEntry, ...] = ()
     parents: tuple[Parent, ...] = ()
     params: dict[str, Any] = {}
     counts: dict[str, int] = {}
@@ -147,6 +148,6 @@ def read_rows(lake: Lake, manifest: Manifest, columns: list[str] | None = None) 
 
 def corrupt_files(lake: Lake, manifest: Manifest) -> Iterator[str]:
     """Names of shards or files that are missing or differ from their SHA-256."""
-    for entry in manifest.entries:
+    for entry in (*manifest.entries, *manifest.beside):
         if not lake.exists(entry.path) or lake.sha256(entry.path) != entry.sha256:
             yield entry.path

@@ -8,7 +8,7 @@ import difflib
 from pydantic import ValidationError
 
 from r1data.errors import CorruptShard, LakeError
-from r1data.manifest import Manifest, read_manifest
+from r1data.manifest import MANIFEST, Manifest, read_manifest
 from r1data.params import Params
 from r1data.storage import Lake
 
@@ -55,6 +55,27 @@ def read_ref(lake: Lake, name: str) -> Ref:
 def resolve(lake: Lake, name: str) -> Manifest:
     """The manifest that a ref points to."""
     return read_manifest(lake, read_ref(lake, name).current.path)
+
+
+def target(lake: Lake, what: str) -> Manifest:
+    """The manifest of a ref, of REF@DIGEST (one of its targets, by the beginning of the digest) or of a directory.
+
+    A directory is given by its name in the lake, by its URL, or by that of its manifest.
+    """
+    folder = what.removeprefix(lake.uri()).lstrip("/").removesuffix(MANIFEST).rstrip("/")
+    if folder.startswith("data/"):
+        return read_manifest(lake, folder)
+    name, _, digest = what.partition("@")
+    if not digest:
+        return resolve(lake, name)
+    ref = read_ref(lake, name)
+    targets = (ref.current, *ref.history)
+    found = [t for t in targets if t.digest.startswith(digest)]
+    if not found or len({t.digest for t in found}) > 1:
+        told = ", ".join(dict.fromkeys(t.digest[:12] for t in targets))
+        fault = "no target" if not found else "several targets"
+        raise LakeError(f"{lake.url}: ref {name!r} has {fault} of digest {digest!r}", f"its digests: {told}")
+    return read_manifest(lake, found[0].path)
 
 
 def move_ref(lake: Lake, name: str, manifest: Manifest) -> None:

@@ -23,6 +23,7 @@ from r1data.generate.fleet import Fleet
 from r1data.generate.sampling import Identity, Prompt
 from r1data.launch import Child, TrainingJob, end_child, launch
 from r1data.manifest import Manifest, Rows, carried
+from r1data.outcomes.rejection import judge_of
 from r1data.parallel import run_graph
 from r1data.pilot import PilotRecorder
 from r1data.pins import pinned
@@ -31,7 +32,6 @@ from r1data.recipe import Recipe, load_cluster, load_recipe, recipe_path
 from r1data.review import read_review, record_review, require_review, undecided
 from r1data.reviewing import decided
 from r1data.runner import Runner, frame_of
-from r1data.sample.rejection import judge_of
 from r1data.served import served_answers
 from r1data.settings import Settings
 from r1data.spending import Spending

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,7 +26,18 @@ from r1data.errors import CorruptShard, LakeError, NoSuchObject, StorageError
 
 PIECE = 8 << 20
 BATCH_ROWS = 1_024
+GROUP_BYTES = 4 << 20  # of values: a reader of one row takes one group of each column, 1 to 2 MB of 4 kB texts
+GROUP_ROWS = (1_024, 65_536)
 ZSTD_LEVEL = 1  # intermediate tables: 139 MB/s a core against 57 at level 3, for a fifth more bytes
+
+
+@dataclass(frozen=True, order=True)
+class Stored:
+    """An object: its name, bytes, and when it was written (Unix time)."""
+
+    name: str
+    bytes: int
+    modified: float
 
 
 @dataclass(frozen=True)
@@ -99,6 +111,15 @@ class Lake:
         names = (f.removeprefix(self.root).lstrip("/") for f in found)
         return sorted(n for n in names if not n.rsplit("/", 1)[-1].startswith("."))
 
+    def objects(self, prefix: str) -> list["Stored"]:
+        """Size and age of all objects below a prefix, sorted by name; temporary files among them."""
+        with storage_errors(self, prefix):
+            self.fs.invalidate_cache()
+            place = self.path(prefix) if prefix else self.root
+            found = self.fs.find(place, detail=True) if self.fs.exists(place) else {}
+        told = ((f.removeprefix(self.root).lstrip("/"), about) for f, about in found.items())
+        return sorted(Stored(name, int(about["size"]), _modified(about)) for name, about in told)
+
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is no error."""
         with suppress(LakeError), storage_errors(self, name):
@@ -113,9 +134,11 @@ class Lake:
             self.fs.copy(self.path(source), self.path(target))
 
     def write_table(self, name: str, table: pa.Table) -> tuple[int, str]:
-        """Write Parquet (zstd); returns (bytes, SHA-256 of the file)."""
+        """Write Parquet (zstd, statistics, row groups of about GROUP_BYTES); returns (bytes, SHA-256 of the file)."""
         sink = io.BytesIO()
-        pq.write_table(table, sink, compression="zstd", compression_level=ZSTD_LEVEL, row_group_size=65_536)
+        rows = GROUP_BYTES * table.num_rows // max(table.nbytes, 1)
+        size = min(max(rows, GROUP_ROWS[0]), GROUP_ROWS[1])
+        pq.write_table(table, sink, compression="zstd", compression_level=ZSTD_LEVEL, row_group_size=size)
         data = sink.getvalue()
         self.write(name, data)
         return len(data), digest_bytes(data)
@@ -159,6 +182,12 @@ class Lake:
                 with storage_errors(self, name), self.fs.open(self.path(name), "rb") as f:
                     _write_local(target, _pieces(f))
         return folder
+
+
+def _modified(about: dict[str, Any]) -> float:
+    """Unix time, from what a local, S3 or memory file system says."""
+    told = next(about[name] for name in ("mtime", "LastModified", "created") if name in about)
+    return told.timestamp() if isinstance(told, datetime) else float(told)
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:

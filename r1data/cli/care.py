@@ -13,9 +13,12 @@ PANEL = "Looking after it"
 def verify(context: typer.Context, lake: LakeUrl = None) -> None:
     """Check every file that a ref reaches against its manifest; exit 1 if any is missing or differs.
 
+    What was made from something has to find it, too. Files that no ref reaches are counted, and are no fault.
+
     Example: r1 verify
     """
-    from r1data.manifest import corrupt_files
+    from r1data.garbage import garbage
+    from r1data.manifest import corrupt_files, is_committed
     from r1data.refs import list_refs, resolve
 
     there = opened(context, lake)
@@ -29,6 +32,8 @@ def verify(context: typer.Context, lake: LakeUrl = None) -> None:
             manifests[manifest.path] = (ref, manifest)
     for ref, manifest in manifests.values():
         bad += [f"{ref}: missing or different: {there.uri(name)}" for name in corrupt_files(there, manifest)]
+        lost = [p for p in manifest.parents if not is_committed(there, p.path)]
+        bad += [f"{ref}: no manifest of its parent {p.name}: {there.uri(p.path)}" for p in lost]
     for line in bad:
         print(line)
     files = sum(len(m.entries) for _, m in manifests.values())
@@ -36,6 +41,10 @@ def verify(context: typer.Context, lake: LakeUrl = None) -> None:
     if bad:
         remedy = "restore them from a copy, or delete the directory of the dataset and run the recipe again"
         raise CorruptShard(f"{there.uri()}: {len(bad)} faults, listed above", remedy)
+    orphans = garbage(there, 0)
+    if orphans:
+        told = f"{sum(len(u.objects) for u in orphans)} files, {sum(u.bytes for u in orphans):,} bytes"
+        print(f"no ref reaches {told}: `r1 gc` lists those that are old enough to go")
 
 
 @app.command(rich_help_panel=PANEL)

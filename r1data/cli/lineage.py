@@ -130,7 +130,7 @@ def diff(
     Example: r1 diff demo/cold_start 3fa94c1b
     """
     from r1data.cli.printing import print_diff
-    from r1data.inspect.compare import compare
+    from r1data.inspect.difference import compare
     from r1data.inspect.graph import manifest_at, read_graph
 
     there = opened(context, lake)

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from r1data.inspect.compare import Diff, RowsDiff
+    from r1data.inspect.difference import Diff, RowsDiff
 
 COLOURS = {"done": "green", "run": "yellow", "depends": "cyan", "OK": "green", "LOOK": "yellow", "BAD": "red"}
 INDENT = 4

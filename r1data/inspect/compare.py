@@ -1,234 +1,64 @@
-"""Two datasets of one table, or two checkpoints: what differs in rows, parameters, code, inputs and metrics.
+"""What changed between two datasets of one table, by the table's key.
 
-Shards of the same content are not read. Of the others, rows are compared by key in portions of ROWS (by a hash of the
-key), a column as 8 bytes a row, so that memory does not grow with the dataset; every portion reads them once more.
+Shards that both have are not read. Of the others the key and 64 bits of hash a row are in memory, then of the rows that
+changed a hash a column.
 """
-
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 import polars as pl
 
 from r1data.errors import LakeError
-from r1data.inspect.find import table_of
-from r1data.inspect.show import amount, flat, short
-from r1data.manifest import Manifest, Shard
+from r1data.inspect.read import dataset, lake_of, lazy, table_of
+from r1data.manifest import Manifest
 from r1data.storage import Lake
-from schemas import TableSchema
 
-ROWS = 500_000
-SHOWN = 5
-TOLD = ("verdict", "reason", "gate", "split", "kind", "category", "language", "safe")
-MEASURED = {"evaluations": ["checkpoint", "metric"]}
+OLD, NEW = "_old", "_new"
 
 
-@dataclass(frozen=True)
-class Change:
-    """A row in both whose values differ: its key, and (column, value in a, value in b)."""
+def compare(a: str, b: str, lake: str | Lake | None = None) -> pl.DataFrame:
+    """Rows that only `b` has (added), only `a` has (removed) or both have with other values (changed), by key.
 
-    key: str
-    columns: tuple[tuple[str, str, str], ...]
-
-
-@dataclass
-class RowsDiff:
-    """Counts of rows; of changed ones also by column, and by (column, value in a, in b) where values are codes."""
-
-    added: int = 0
-    removed: int = 0
-    same: int = 0
-    changed: int = 0
-    by_column: Counter[str] = field(default_factory=Counter)
-    moves: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    added_keys: list[str] = field(default_factory=list)
-    removed_keys: list[str] = field(default_factory=list)
-    changed_keys: list[str] = field(default_factory=list)
-    examples: tuple[Change, ...] = ()
-
-
-@dataclass(frozen=True)
-class Diff:
-    """Facts that differ as (label, in a, in b), rows of a dataset, and numbers as (name, in a, in b)."""
-
-    same: bool
-    facts: tuple[tuple[str, str, str], ...]
-    rows: RowsDiff | None
-    metrics: tuple[tuple[str, float | None, float | None], ...]
-
-
-def compare(lake: Lake, a: Manifest, b: Manifest, shown: int = SHOWN, portion: int = ROWS) -> Diff:
-    """What differs between two datasets of one table or two checkpoints; `LakeError` for one of each or two tables."""
-    if a.kind != b.kind or (a.table or "").partition("/")[0] != (b.table or "").partition("/")[0]:
-        told = f"{a.name} is a {a.kind} of {a.table or a.step}, {b.name} a {b.kind} of {b.table or b.step}"
-        raise LakeError(told, "compare two datasets of one table, or two checkpoints")
-    facts = tuple(_facts(a, b))
-    if a.kind == "checkpoint":
-        return Diff(a.digest == b.digest, facts, None, tuple(_last_metrics(lake, a, b)))
-    if a.digest == b.digest:
-        return Diff(True, facts, RowsDiff(same=a.rows), ())
-    table = table_of(b)
-    measured = tuple(_measured(lake, table, a, b)) if table.name in MEASURED else ()
-    return Diff(False, facts, compare_rows(lake, table, a, b, shown, portion), measured)
-
-
-def _facts(a: Manifest, b: Manifest) -> Iterator[tuple[str, str, str]]:
-    """What the manifests say differently."""
-    yield from _differing(
-        "", {"content": a.digest[:12], "holds": amount(a)}, {"content": b.digest[:12], "holds": amount(b)}
-    )
-    yield from _differing("", _made(a), _made(b))
-    yield from _differing("input ", _inputs(a), _inputs(b))
-    yield from _differing("param ", dict(flat(a.params)), dict(flat(b.params)))
-    yield from _differing("code ", a.code, b.code)
-    yield from _differing("count ", a.counts, b.counts)
-
-
-def _made(m: Manifest) -> dict[str, str]:
-    return {"name": m.name, "step": f"{m.step} version {m.version}", "table": m.table or "-"}
-
-
-def _inputs(m: Manifest) -> dict[str, str]:
-    return {p.role: f"{p.name} {p.digest[:12]}" for p in m.parents}
-
-
-def _differing(prefix: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    for name in dict.fromkeys([*a, *b]):
-        if name not in a or name not in b or a[name] != b[name]:
-            old, new = (_text(side[name]) if name in side else "-" for side in (a, b))
-            yield f"{prefix}{name}", old, new
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) and value else short(value)
-
-
-def compare_rows(
-    lake: Lake, table: TableSchema, a: Manifest, b: Manifest, shown: int = SHOWN, portion: int = ROWS
-) -> RowsDiff:
-    """Rows of one table by key; columns outside the logical digest are not compared."""
-    found = RowsDiff()
-    sides = _differing_shards(a.shards, b.shards)
-    found.same = a.rows - sum(s.rows for s in sides[0])
-    pieces = 1 + max(sum(s.rows for s in side) for side in sides) // portion
-    columns = [c for c in table.schema.names if c != table.key and c not in table.volatile]
-    for piece in range(pieces):
-        old, new = (_hashed(lake, table, columns, side, pieces, piece) for side in sides)
-        _count(found, table.key, columns, old, new, shown)
-    found.examples = _examples(lake, table, columns, sides, sorted(found.changed_keys))
-    return found
-
-
-def _differing_shards(a: tuple[Shard, ...], b: tuple[Shard, ...]) -> tuple[list[Shard], list[Shard]]:
-    """Those of each side whose content the other has not; as many of a content as the other lacks."""
-    spare = Counter(s.digest for s in a) & Counter(s.digest for s in b)
-
-    def rest(shards: Iterable[Shard]) -> list[Shard]:
-        left, kept = Counter(spare), []
-        for shard in shards:
-            if left[shard.digest]:
-                left[shard.digest] -= 1
-            else:
-                kept.append(shard)
-        return kept
-
-    return rest(a), rest(b)
-
-
-def _hashed(
-    lake: Lake, table: TableSchema, columns: list[str], shards: list[Shard], pieces: int, piece: int
-) -> pl.DataFrame:
-    """Key, a hash of every column, and the values of columns of codes, of the rows whose key falls into a piece.
-
-    A column that an older version of the table lacks counts as null.
+    Columns: the table's key; change; columns (of changed rows: which differ, in the table's order). Volatile columns
+    (times) are not compared, nor are those that only one version of the table has. `a`, `b` and `lake` as in `scan`.
+    Raises `LakeError` where the tables differ. Values are compared as 64-bit hashes.
     """
-    key, told = table.key, [c for c in columns if c in TOLD]
-    frames = []
-    for frame in _batches(lake, table, [key, *columns], shards):
-        mine = frame.filter(pl.col(key).hash(1) % pieces == piece) if pieces > 1 else frame
-        hashes = [pl.col(c).hash(2).alias(f"#{c}") for c in columns]
-        frames.append(mine.select(key, *hashes, *(pl.col(c).cast(pl.String) for c in told)))
-    types = {key: pl.String, **{f"#{c}": pl.UInt64 for c in columns}, **dict.fromkeys(told, pl.String)}
-    return pl.concat(frames) if frames else pl.DataFrame(schema=types)
+    opened = lake_of(lake)
+    old, new = dataset(opened, a), dataset(opened, b)
+    table = table_of(new)
+    if table_of(old) != table:
+        raise LakeError(f"{a} holds {old.table}, {b} holds {new.table}", "compare datasets of one table")
+    shared = {s.digest for s in old.shards} & {s.digest for s in new.shards}
+    sides = _side(opened, old, shared), _side(opened, new, shared)
+    both = set(sides[0].collect_schema().names()) & set(sides[1].collect_schema().names())
+    columns = [c for c in table.schema.names if c in both - table.volatile - {table.key}]
+    found = _differing(sides, table.key, columns)
+    return found.join(_changed(sides, found, table.key, columns), on=table.key, how="left").sort(table.key)
 
 
-def _batches(lake: Lake, table: TableSchema, columns: list[str], shards: Iterable[Shard]) -> Iterator[pl.DataFrame]:
-    types = pl.DataFrame(table.empty()).schema
-    for shard in shards:
-        there = lake.columns(shard.path)
-        lacking = [pl.lit(None, types[c]).alias(c) for c in columns if c not in there]
-        for batch in lake.batches(shard.path, [c for c in columns if c in there]):
-            yield pl.DataFrame(batch).with_columns(lacking).select(columns)
+def _side(lake: Lake, manifest: Manifest, shared: set[str]) -> pl.LazyFrame:
+    """The rows outside of the shards that the other side has too; no rows where there is no such shard."""
+    paths = [s.path for s in manifest.shards if s.digest not in shared]
+    return lazy(lake, paths) if paths else lazy(lake, [manifest.shards[0].path]).head(0)
 
 
-def _count(found: RowsDiff, key: str, columns: list[str], old: pl.DataFrame, new: pl.DataFrame, shown: int) -> None:
-    added, removed = new.join(old, on=key, how="anti"), old.join(new, on=key, how="anti")
-    both = old.join(new, on=key, how="inner", suffix="|b")
-    differs = {c: pl.col(f"#{c}") != pl.col(f"#{c}|b") for c in columns}
-    changed = both.filter(pl.any_horizontal(differs.values())) if columns else both.clear()
-    found.added += added.height
-    found.removed += removed.height
-    found.changed += changed.height
-    found.same += both.height - changed.height
-    for column, test in differs.items():
-        some = changed.filter(test)
-        found.by_column[column] += some.height
-        if column in TOLD:
-            counted = some.group_by(pl.col(column, f"{column}|b").fill_null("null")).len()
-            for before, after, n in counted.iter_rows():
-                found.moves[column, before, after] += n
-    for keys, frame in ((found.added_keys, added), (found.removed_keys, removed), (found.changed_keys, changed)):
-        keys += frame[key].head(max(0, shown - len(keys))).to_list()
-
-
-def _examples(
-    lake: Lake, table: TableSchema, columns: list[str], sides: tuple[list[Shard], list[Shard]], keys: list[str]
-) -> tuple[Change, ...]:
-    """The changed rows of these keys, with what differs in them."""
-    if not keys:
-        return ()
-    key = table.key
-    values: list[dict[str, dict[str, Any]]] = []
-    for side in sides:
-        rows: dict[str, dict[str, Any]] = {}
-        for frame in _batches(lake, table, [key, *columns], side):
-            rows |= {r[key]: r for r in frame.filter(pl.col(key).is_in(keys)).to_dicts()}
-        values.append(rows)
-    old, new = values
-    return tuple(
-        Change(k, tuple((c, short(old[k][c]), short(new[k][c])) for c in columns if old[k][c] != new[k][c]))
-        for k in keys
+def _differing(sides: tuple[pl.LazyFrame, pl.LazyFrame], key: str, columns: list[str]) -> pl.DataFrame:
+    """key and change of every row that is not the same on both sides."""
+    old, new = (
+        side.select(key, pl.struct(key, *columns).hash().alias(name))
+        for side, name in zip(sides, (OLD, NEW), strict=True)
     )
+    change = pl.when(pl.col(OLD).is_null()).then(pl.lit("added")).when(pl.col(NEW).is_null()).then(pl.lit("removed"))
+    joined = old.join(new, on=key, how="full", coalesce=True).filter(pl.col(OLD).ne_missing(pl.col(NEW)))
+    return joined.select(key, change.otherwise(pl.lit("changed")).alias("change")).collect(engine="streaming")
 
 
-def _measured(
-    lake: Lake, table: TableSchema, a: Manifest, b: Manifest
-) -> Iterator[tuple[str, float | None, float | None]]:
-    """The `value` of every measured thing in both: a table of a few rows a checkpoint."""
-    names = MEASURED[table.name]
-    sides: list[dict[str, float | None]] = []
-    for manifest in (a, b):
-        rows = (r for f in _batches(lake, table, [*names, "value"], manifest.shards) for r in f.to_dicts())
-        sides.append({" ".join(r[n] for n in names): r["value"] for r in rows})
-    yield from _side_by_side(*sides)
-
-
-def _last_metrics(lake: Lake, a: Manifest, b: Manifest) -> Iterator[tuple[str, float | None, float | None]]:
-    """Each metric of a training at the last step that has it."""
-    sides: list[dict[str, float | None]] = []
-    for manifest in (a, b):
-        found: dict[str, tuple[int, float]] = {}
-        for file in manifest.files:
-            if file.path.endswith("/metrics.parquet"):
-                for batch in lake.batches(file.path, ["metric", "step", "value"]):
-                    for r in batch.to_pylist():
-                        found[r["metric"]] = max(found.get(r["metric"], (-1, 0.0)), (r["step"], r["value"]))
-        sides.append({name: value for name, (_, value) in found.items()})
-    yield from _side_by_side(*sides)
-
-
-def _side_by_side(
-    a: Mapping[str, float | None], b: Mapping[str, float | None]
-) -> Iterator[tuple[str, float | None, float | None]]:
-    yield from ((name, a.get(name), b.get(name)) for name in dict.fromkeys([*a, *b]))
+def _changed(
+    sides: tuple[pl.LazyFrame, pl.LazyFrame], found: pl.DataFrame, key: str, columns: list[str]
+) -> pl.DataFrame:
+    """key and the names of the columns that differ, of the changed rows."""
+    keys = found.lazy().filter(pl.col("change") == "changed").select(key)
+    old, new = (side.join(keys, on=key, how="semi").select(key, pl.col(columns).hash()) for side in sides)
+    differ = [
+        pl.when(pl.col(c).ne_missing(pl.col(f"{c}{NEW}"))).then(pl.lit(c)).alias(c) for c in columns
+    ]  # null where equal
+    names = pl.concat_list(differ).list.drop_nulls() if differ else pl.lit([], pl.List(pl.String))
+    return old.join(new, on=key, suffix=NEW).select(key, names.alias("columns")).collect(engine="streaming")

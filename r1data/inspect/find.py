@@ -1,6 +1,7 @@
 """Rows by id in everything that refs reach: datasets, and the rollouts that checkpoints carry.
 
-Id columns alone are read to look for a row; a shard that has it is then read whole, its bytes checked.
+A dataset's index (`r1data.ids`) says which of its files to look at; without one all are. Of these id columns are read,
+then the rows: a file of up to WHOLE_BYTES whole, its bytes checked, of a larger one the row groups that may hold them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,14 +11,16 @@ from typing import Any
 import polars as pl
 
 from r1data.errors import CorruptShard, LakeError, boundary
-from r1data.inspect.read import lazy
+from r1data.ids import START, id_columns, index_of
+from r1data.inspect.read import lazy, table_of
 from r1data.manifest import FileEntry, Manifest, Shard
 from r1data.refs import list_refs, resolve
 from r1data.storage import Lake
 from schemas import TABLES, TableSchema
 
 SHORTEST = 6
-ID_COLUMNS = ("problem_id", "parent_id", "candidate_id", "row_id", "chosen_id", "rejected_id")
+WHOLE_BYTES = 8 << 20
+LAST = "\U0010ffff"
 ROLLOUTS = "/rollouts.parquet"
 
 
@@ -46,9 +49,9 @@ def full_id(lake: Lake, manifests: Mapping[str, Manifest], start: str) -> str:
     if len(start) < SHORTEST:
         raise LakeError(f"{start!r}: too short", f"give at least {SHORTEST} characters of a row's id")
     found: set[str] = set()
-    for _, _, table, file in _files(manifests):
+    for _, _, table, file in _files(lake, manifests, [start]):
         for column in id_columns(table):
-            found |= set(_values(lake, file, column, pl.col(column).str.starts_with(start)))
+            found |= set(_values(lake, file, column, pl.col(column).is_between(pl.lit(start), pl.lit(start + LAST))))
     if start in found:
         return start
     if not found:
@@ -63,22 +66,23 @@ def rows_with(
     lake: Lake, manifests: Mapping[str, Manifest], ids: set[str], *, key_only: bool = False
 ) -> Iterator[Finding]:
     """Rows whose key (or, unless `key_only`, any id column) is one of `ids`; a dataset shared by refs counts once."""
-    for ref, path, table, file in _files(manifests):
+    for ref, path, table, file in _files(lake, manifests, sorted(ids)):
         columns = [table.key] if key_only else id_columns(table)
         test = pl.any_horizontal([pl.col(c).is_in(sorted(ids)) for c in columns])
-        if ids and _values(lake, file, columns[0], test):
-            rows = pl.DataFrame(lake.read_table(file.path, file.sha256)).filter(test)
-            yield from (Finding(ref, table.name, path, row) for row in rows.to_dicts())
+        if _values(lake, file, columns[0], test):
+            yield from (Finding(ref, table.name, path, row) for row in _rows(lake, file, test).to_dicts())
 
 
-def _files(manifests: Mapping[str, Manifest]) -> Iterator[tuple[str, str, TableSchema, Shard | FileEntry]]:
-    """(ref, directory, table, file) of all Parquet files with rows; each directory once."""
+def _files(
+    lake: Lake, manifests: Mapping[str, Manifest], starts: list[str]
+) -> Iterator[tuple[str, str, TableSchema, Shard | FileEntry]]:
+    """(ref, directory, table, file) of the Parquet files that may hold ids that begin so; each directory once."""
     seen: set[str] = set()
     for ref, manifest in manifests.items():
         if manifest.path not in seen:
             seen.add(manifest.path)
-            yield from ((ref, manifest.path, table_of(manifest), shard) for shard in manifest.shards)
-            yield from ((ref, manifest.path, TABLES["rollouts"], f) for f in rollouts_of(manifest))
+            yield from ((ref, manifest.path, table_of(manifest), s) for s in _shards(lake, manifest, starts))
+            yield from ((ref, manifest.path, TABLES["rollouts"], f) for f in rollouts_of(manifest) if starts)
 
 
 def rollouts_of(checkpoint: Manifest) -> list[FileEntry]:
@@ -86,17 +90,24 @@ def rollouts_of(checkpoint: Manifest) -> list[FileEntry]:
     return [f for f in checkpoint.files if f.path.endswith(ROLLOUTS)]
 
 
-def table_of(manifest: Manifest) -> TableSchema:
-    """The table that a dataset's rows are of; `LakeError` for one that this version does not know."""
-    name = str(manifest.table).split("/")[0]
-    if name not in TABLES:
-        raise LakeError(f"{manifest.path}: unknown table {manifest.table}", "a newer r1data wrote it: update this one")
-    return TABLES[name]
+def _shards(lake: Lake, manifest: Manifest, starts: list[str]) -> list[Shard]:
+    """Those that the dataset's index names, all where it has none."""
+    index = index_of(manifest)
+    if not starts or index is None:
+        return list(manifest.shards) if starts else []
+    whole = [s[:START] for s in starts if len(s) >= START]
+    tests = [pl.col("id").is_between(pl.lit(s), pl.lit(s + LAST)) for s in starts if len(s) < START]
+    tests += [pl.col("id").is_in(whole)] if whole else []
+    with boundary(CorruptShard, lake.uri(index), "`r1 verify` lists what is missing or differs"):
+        found = lazy(lake, [index]).filter(pl.any_horizontal(tests)).select("file").unique().collect()
+    return [manifest.shards[i] for i in sorted(found["file"])]
 
 
-def id_columns(table: TableSchema) -> list[str]:
-    """The key of a table, and its columns that name rows of other tables."""
-    return [c for c in dict.fromkeys((table.key, *ID_COLUMNS)) if c in table.schema.names]
+def _rows(lake: Lake, file: Shard | FileEntry, test: pl.Expr) -> pl.DataFrame:
+    if file.bytes <= WHOLE_BYTES:
+        return pl.DataFrame(lake.read_table(file.path, file.sha256)).filter(test)
+    with boundary(CorruptShard, lake.uri(file.path), "`r1 verify` lists what is missing or differs"):
+        return lazy(lake, [file.path]).filter(test).collect()
 
 
 def _values(lake: Lake, file: Shard | FileEntry, column: str, test: pl.Expr) -> list[str]:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from r1data.errors import CorruptShard, LakeError, boundary
-from r1data.inspect.find import ID_COLUMNS, full_id, id_columns, rollouts_of, table_of
+from r1data.ids import ID_COLUMNS, id_columns
+from r1data.inspect.find import full_id, rollouts_of
 from r1data.inspect.graph import Graph, Point
-from r1data.inspect.read import lazy
+from r1data.inspect.read import lazy, table_of
 from r1data.manifest import FileEntry, Manifest, Shard, read_manifest
 from r1data.storage import Lake
 from schemas import TABLES, TableSchema

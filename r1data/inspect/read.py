@@ -1,6 +1,7 @@
 """Datasets as Polars frames: `scan("demo/cold_start")` is a LazyFrame over the current ref, local or on S3.
 
-Only the columns and rows that a query needs are read; bytes are not compared with the manifest (`r1 verify` does that).
+Only the columns and row groups that a query needs are read; bytes are not compared with the manifest (`r1 verify` does
+that).
 """
 
 import difflib
@@ -10,31 +11,46 @@ import pyarrow.dataset as pads
 
 from r1data.errors import LakeError
 from r1data.manifest import Manifest
-from r1data.refs import resolve
+from r1data.refs import target
+from r1data.s3_options import is_s3, scan_options
 from r1data.settings import Settings
 from r1data.storage import Lake, storage_errors
+from schemas import TABLES, TableSchema
 
 
 def scan(ref: str, lake: str | Lake | None = None, columns: list[str] | None = None) -> pl.LazyFrame:
-    """The rows that a ref points to, read when collected; the lake is R1_LAKE or ./lake unless given."""
-    opened = lake if isinstance(lake, Lake) else Lake.open(Settings.from_environment(lake=lake).lake)
-    manifest = resolve(opened, ref)
-    if manifest.kind != "dataset":
-        raise LakeError(f"{ref} is a checkpoint, not a dataset", f"its files: `r1 show {ref}`")
-    frame = lazy(opened, shard_paths(manifest))
+    """The rows of a dataset in the order of its shards, read when collected; columns as in `schemas/`.
+
+    `ref` is a ref, REF@DIGEST (an earlier target) or a dataset's directory; the lake is R1_LAKE or ./lake unless given.
+    Raises `LakeError` for what is not there, for a checkpoint and for unknown columns.
+    """
+    opened = lake_of(lake)
+    frame = lazy(opened, shard_paths(dataset(opened, ref)))
     if columns is None:
         return frame
-    _known(ref, frame, columns)
+    known(ref, frame, columns)
     return frame.select(columns)
 
 
-def sample_rows(ref: str, n: int, by: str | None = None, seed: int = 0, lake: str | Lake | None = None) -> pl.DataFrame:
-    """`n` rows of a dataset (with `by`: of each value of that column), chosen by a seed."""
-    frame = scan(ref, lake).collect()
-    if by is None:
-        return frame.sample(min(n, frame.height), seed=seed)
-    _known(ref, frame.lazy(), [by])
-    return frame.sample(fraction=1.0, shuffle=True, seed=seed).group_by(by, maintain_order=True).head(n).sort(by)
+def lake_of(lake: str | Lake | None) -> Lake:
+    """The lake that is meant: given, or R1_LAKE, or ./lake."""
+    return lake if isinstance(lake, Lake) else Lake.open(Settings.from_environment(lake=lake).lake)
+
+
+def dataset(lake: Lake, ref: str) -> Manifest:
+    """The manifest of what `ref` names; `LakeError` where that is no dataset."""
+    manifest = target(lake, ref)
+    if manifest.kind != "dataset":
+        raise LakeError(f"{ref} is a checkpoint, not a dataset", f"its files: `r1 show {ref}`")
+    return manifest
+
+
+def table_of(manifest: Manifest) -> TableSchema:
+    """The table that a dataset holds; `LakeError` for one that is not known here."""
+    name = str(manifest.table).partition("/")[0]
+    if name not in TABLES:
+        raise LakeError(f"{manifest.path}: unknown table {manifest.table}", "a newer r1data wrote it: update this one")
+    return TABLES[name]
 
 
 def shard_paths(manifest: Manifest) -> list[str]:
@@ -43,15 +59,19 @@ def shard_paths(manifest: Manifest) -> list[str]:
 
 
 def lazy(lake: Lake, paths: list[str]) -> pl.LazyFrame:
-    """Parquet files of the lake as one LazyFrame; stores other than the disk go through the lake's own client."""
+    """Parquet files of the lake as one LazyFrame; stores that Polars does not know go through the lake's own client."""
     if lake.is_local:
         return pl.scan_parquet([lake.path(p) for p in paths])
+    if is_s3(lake):
+        with storage_errors(lake, paths[0]):
+            return pl.scan_parquet([lake.uri(p) for p in paths], **scan_options(lake))
     with storage_errors(lake, paths[0]):
         source = pads.dataset([lake.path(p) for p in paths], filesystem=lake.fs, format="parquet")
     return pl.scan_pyarrow_dataset(source)
 
 
-def _known(ref: str, frame: pl.LazyFrame, columns: list[str]) -> None:
+def known(ref: str, frame: pl.LazyFrame, columns: list[str]) -> None:
+    """`LakeError` for a column that the frame lacks, with the nearest one."""
     names = frame.collect_schema().names()
     for column in columns:
         if column not in names:

@@ -7,7 +7,8 @@ and the checkpoints trained on them. A problem counts as trained on only where r
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from r1data.inspect.find import ID_COLUMNS, Finding, full_id, reached, rows_with
+from r1data.ids import ID_COLUMNS
+from r1data.inspect.find import Finding, full_id, reached, rows_with
 from r1data.manifest import Manifest
 from r1data.storage import Lake
 

@@ -11,9 +11,9 @@ from typing import Literal
 import polars as pl
 
 from r1data.manifest import read_rows
+from r1data.outcomes.evaluation import interval
 from r1data.refs import list_refs, resolve
 from r1data.report.evaluation import NOTHING, Estimate, estimates, markdown
-from r1data.sample.evaluation import interval
 from r1data.storage import Lake
 
 COLUMNS = ("claim", "measured", "95 % interval", "wanted", "holds")

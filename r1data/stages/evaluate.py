@@ -1,7 +1,7 @@
 """Evaluation of every checkpoint on the same held-out problems: pass@k, cons@k, format, language, length."""
 
+from r1data.outcomes.evaluation import EVALUATE, EvaluateParams
 from r1data.recipe import Recipe
-from r1data.sample.evaluation import EVALUATE, EvaluateParams
 from r1data.stages.sampling import GenerateParams, judged, kinds_of, sampled
 from r1data.step import Node
 

@@ -1,7 +1,7 @@
 """What becomes of the candidates below a prefix: which pass the gates, and how hard their problems were."""
 
 from r1data.gate_params import GateParams
-from r1data.sample.difficulty import DIFFICULTY, DifficultyParams
+from r1data.outcomes.difficulty import DIFFICULTY, DifficultyParams
 from r1data.sampling_params import SamplingParams
 from r1data.stages.sampling import judged
 from r1data.step import Node

@@ -1,5 +1,7 @@
 """`r1` as it is typed: what it prints, one clear error with its remedy, and the exit code."""
 
+import io
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from r1data.cli import main
 from r1data.errors import LakeError
 from r1data.manifest import MANIFEST
 from r1data.recipe import SHIPPED
-from r1data.refs import read_ref, resolve
+from r1data.refs import list_refs, read_ref, ref_file, resolve
 from r1data.storage import Lake
 from tests.r1data.inspect.tiny_lake import make_lake
 
@@ -31,8 +33,10 @@ COMMANDS = (
     "lineage show",
     "impact",
     "diff",
+    "export",
     "verify",
     "rollback",
+    "gc",
     "doctor",
 )
 
@@ -124,6 +128,12 @@ def test_debug_shows_the_traceback(lake: Lake, monkeypatch: pytest.MonkeyPatch) 
         main()
 
 
+def test_export_writes_a_folder(r1: Typed, lake: Lake, tmp_path: Path) -> None:
+    code, out, _ = r1("export", "tiny/cold_start", str(tmp_path / "out"), "--lake", lake.url)
+    assert (code, "1 rows in 1 Parquet files and README.md" in out) == (0, True)
+    assert (tmp_path / "out" / "data" / "train-00000-of-00001.parquet").is_file()
+
+
 def test_verify_of_a_whole_lake(r1: Typed, lake: Lake) -> None:
     code, out, _ = r1("verify", "--lake", lake.url)
     assert code == 0
@@ -147,6 +157,56 @@ def test_verify_finds_a_missing_file(r1: Typed, lake: Lake) -> None:
     Path(lake.path(name)).unlink()
     code, out, _ = r1("verify", "--lake", lake.url)
     assert (code, name in out) == (1, True)
+
+
+def test_verify_finds_a_missing_parent(r1: Typed, lake: Lake) -> None:
+    base = resolve(lake, "tiny/base").path
+    Path(lake.path(f"{base}/{MANIFEST}")).unlink()
+    code, out, _ = r1("verify", "--lake", lake.url)
+    assert (code, f"tiny/zero: no manifest of its parent tiny/base: {lake.uri(base)}" in out) == (1, True)
+
+
+@pytest.fixture
+def orphaned(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """A lake where nothing reaches dev1's checkpoint any more; it is a month old."""
+    monkeypatch.setenv("R1_SCRATCH", str(tmp_path / "scratch"))
+    for ref in [r for r in list_refs(lake) if r == "tiny/dev1" or r.startswith("tiny/eval/dev1")]:
+        lake.delete(ref_file(ref))
+    for stored in lake.objects("data"):
+        os.utime(lake.path(stored.name), (0, 0))
+    return lake
+
+
+def test_verify_counts_orphans_and_finds_no_fault(r1: Typed, orphaned: Lake) -> None:
+    code, out, _ = r1("verify", "--lake", orphaned.url)
+    assert (code, out.count("no ref reaches")) == (0, 1)
+
+
+def test_gc_lists_and_deletes_nothing_unless_told(r1: Typed, orphaned: Lake) -> None:
+    before = orphaned.names("")
+    code, out, _ = r1("gc", "--lake", orphaned.url)
+    assert (code, "data/dev1/" in out, out.rstrip().splitlines()[-1]) == (
+        0,
+        True,
+        "nothing was deleted; `r1 gc --delete` deletes these",
+    )
+    assert orphaned.names("") == before
+
+
+def test_gc_asks_first(r1: Typed, orphaned: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = orphaned.names("")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    code, out, _ = r1("gc", "--delete", "--lake", orphaned.url)
+    assert (code, "delete these" in out) == (1, True)
+    assert orphaned.names("") == before
+
+
+def test_gc_deletes_and_the_rest_is_whole(r1: Typed, orphaned: Lake) -> None:
+    code, out, _ = r1("gc", "--delete", "--yes", "--lake", orphaned.url)
+    assert (code, "deleted 5" in out) == (0, True)
+    assert not orphaned.names("data/dev1")
+    assert r1("verify", "--lake", orphaned.url)[1].rstrip().endswith("0 faults")
+    assert "0 to delete" in r1("gc", "--older-than", "0", "--lake", orphaned.url)[1]
 
 
 @pytest.mark.parametrize("command", ["status", "verify"])

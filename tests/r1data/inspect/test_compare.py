@@ -1,176 +1,71 @@
-"""Two datasets by key, and two checkpoints: what was added, removed, changed; parameters, inputs, metrics."""
+"""Rows added, removed and changed between two datasets, by key."""
 
-import random
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 
+import r1data
+from benchmarks.pruning import write
 from r1data.errors import LakeError
-from r1data.inspect.compare import compare
-from r1data.inspect.graph import manifest_at, read_graph
-from r1data.manifest import Manifest, Shard, dataset_digest
-from r1data.params import Params
-from r1data.refs import resolve
-from r1data.runner import Runner
-from r1data.step import Node, Step
 from r1data.storage import Lake
-from schemas import TABLES
-from tests.r1data.cli.test_cli import Typed, r1
-from tests.r1data.inspect.tiny_lake import RECIPE, Services, filled, make_lake
-
-__all__ = ["r1"]
+from tests.r1data.inspect.large import candidates
 
 
-class Told(Params):
-    """What makes one dataset another."""
+def told(frame: pl.DataFrame) -> set[tuple[str, str, tuple[str, ...] | None]]:
+    return {(k, c, None if names is None else tuple(names)) for k, c, names in frame.iter_rows()}
 
-    name: str
-    depth: dict[str, int] = {}
+
+def ids(*places: int) -> list[str]:
+    return candidates(places)["candidate_id"].to_list()
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    return Lake.open(str(tmp_path / "lake"))
+    return Lake.open(str(tmp_path))
 
 
-def dataset(lake: Lake, name: str, rows: list[dict[str, Any]], table: str = "verdicts", **told: Any) -> Manifest:
-    """Rows committed as a dataset."""
-
-    def made(*, params: Params) -> pl.DataFrame:
-        return filled(table, rows)
-
-    node = Node(name, "s", Step("made", "1", "reduce", TABLES[table], made), Told(name=name, **told))
-    return Runner(lake, RECIPE, Services(lake), report=lambda _: None).run(node)[0]
-
-
-def verdict(i: int, told: str = "correct", **more: Any) -> dict[str, Any]:
-    return {"candidate_id": f"c-{i:05d}", "problem_id": "p", "verdict": told, **more}
-
-
-def test_rows_are_compared_by_key(lake: Lake) -> None:
-    a = dataset(lake, "a", [verdict(1), verdict(2), verdict(3, "undecided", reason="timeout"), verdict(4)])
-    b = dataset(lake, "b", [verdict(2), verdict(3, "wrong"), verdict(4, answer="7"), verdict(5)])
-    rows = compare(lake, a, b).rows
-    assert rows is not None
-    assert (rows.added, rows.removed, rows.changed, rows.same) == (1, 1, 2, 1)
-    assert (rows.added_keys, rows.removed_keys) == (["c-00005"], ["c-00001"])
-    assert +rows.by_column == {"verdict": 1, "reason": 1, "answer": 1}
-    assert rows.moves == {("verdict", "undecided", "wrong"): 1, ("reason", "timeout", ""): 1}
-    assert [(c.key, c.columns) for c in rows.examples] == [
-        ("c-00003", (("verdict", "'undecided'", "'wrong'"), ("reason", "'timeout'", "''"))),
-        ("c-00004", (("answer", "None", "'7'"),)),
-    ]
+def test_rows_added_removed_and_changed(lake: Lake) -> None:
+    write(lake, "a", "candidates", [candidates(range(10)), candidates(range(10, 20))])
+    new = candidates(range(1, 10)).with_columns(
+        pl.when(pl.col("completion_tokens") == 3).then(99).otherwise("completion_tokens").alias("completion_tokens"),
+        pl.when(pl.col("completion_tokens") == 3).then(pl.lit("?")).otherwise("finish_reason").alias("finish_reason"),
+        pl.when(pl.col("completion_tokens") == 4).then([0.5]).otherwise("logprobs").alias("logprobs"),
+        pl.lit(5.0).alias("latency_ms"),
+    )
+    write(lake, "b", "candidates", [new.cast({"logprobs": pl.List(pl.Float32)}), candidates(range(10, 21))])
+    removed, added, two, one = ids(0, 20, 3, 4)
+    found = r1data.compare("bench/a", "bench/b", lake)
+    assert told(found) == {
+        (removed, "removed", None),
+        (added, "added", None),
+        (two, "changed", ("completion_tokens", "finish_reason")),
+        (one, "changed", ("logprobs",)),
+    }
+    assert found["candidate_id"].is_sorted()
 
 
-def test_volatile_columns_are_not_compared(lake: Lake) -> None:
-    a = dataset(lake, "a", [verdict(1, milliseconds=3.0), verdict(2)])
-    b = dataset(lake, "b", [verdict(1, milliseconds=5.0)])
-    rows = compare(lake, a, b).rows
-    assert rows is not None
-    assert (rows.changed, rows.same, rows.removed) == (0, 1, 1)
+def test_the_same_rows_in_other_shards_are_the_same(lake: Lake) -> None:
+    write(lake, "a", "candidates", [candidates(range(10)), candidates(range(10, 20))])
+    write(lake, "b", "candidates", [candidates(range(20))])
+    assert r1data.compare("bench/a", "bench/b", lake).is_empty()
 
 
-def test_portions_find_what_the_whole_does(lake: Lake) -> None:
-    chance = random.Random(7)
-    kinds = ("correct", "wrong", "undecided")
-    sides = [{i: chance.choice(kinds) for i in range(2_000) if chance.random() < 0.7} for _ in range(2)]
-    a, b = (dataset(lake, n, [verdict(i, v) for i, v in s.items()]) for n, s in zip("ab", sides, strict=True))
-    both = sides[0].keys() & sides[1].keys()
-    differ = sum(sides[0][i] != sides[1][i] for i in both)
-    for portion in (100, 10_000):
-        rows = compare(lake, a, b, portion=portion).rows
-        assert rows is not None
-        told = (rows.added, rows.removed, rows.changed, rows.same)
-        assert told == (len(sides[1]) - len(both), len(sides[0]) - len(both), differ, len(both) - differ)
+def test_a_dataset_is_itself(lake: Lake) -> None:
+    write(lake, "a", "candidates", [candidates(range(10))])
+    found = r1data.compare("bench/a", "bench/a", lake)
+    assert (found.height, found.columns) == (0, ["candidate_id", "change", "columns"])
 
 
-def shards(lake: Lake, name: str, parts: list[list[dict[str, Any]]]) -> Manifest:
-    """A dataset of several shards, without a commit."""
-    found = []
-    base = dataset(lake, name, [verdict(0)])
-    for i, rows in enumerate(parts):
-        path = f"data/{name}/{i}.parquet"
-        table = TABLES["verdicts"].conform(filled("verdicts", rows).to_arrow())
-        size, sha = lake.write_table(path, table)
-        digest = "-".join(r["candidate_id"] for r in rows)
-        found.append(Shard(path=path, rows=len(rows), bytes=size, sha256=sha, digest=digest, key=str(i)))
-    digest = dataset_digest("verdicts/2", tuple(found))
-    number = sum(s.rows for s in found)
-    return base.model_copy(update={"shards": tuple(found), "digest": digest, "rows": number})
+def test_shards_that_both_have_are_not_read(lake: Lake) -> None:
+    old = write(lake, "a", "candidates", [candidates(range(10)), candidates(range(10, 20))])
+    write(lake, "b", "candidates", [candidates(range(10)), candidates(range(10, 21))])
+    Path(lake.path(old.shards[0].path)).write_bytes(b"gone")
+    assert r1data.compare("bench/a", "bench/b", lake)["change"].to_list() == ["added"]
 
 
-def test_shards_of_one_content_are_not_read(lake: Lake) -> None:
-    a = shards(lake, "a", [[verdict(1), verdict(2)], [verdict(3)]])
-    b = shards(lake, "b", [[verdict(4)], [verdict(1), verdict(2)]])
-    for manifest, i in ((a, 0), (b, 1)):
-        Path(lake.path(manifest.shards[i].path)).unlink()
-    rows = compare(lake, a, b).rows
-    assert rows is not None
-    assert (rows.added, rows.removed, rows.changed, rows.same) == (1, 1, 0, 2)
-
-
-def test_a_row_that_moved_to_another_shard_is_the_same(lake: Lake) -> None:
-    a = shards(lake, "a", [[verdict(1), verdict(2)], [verdict(3)]])
-    b = shards(lake, "b", [[verdict(1)], [verdict(2), verdict(3)]])
-    rows = compare(lake, a, b).rows
-    assert rows is not None
-    assert (rows.added, rows.removed, rows.changed, rows.same) == (0, 0, 0, 3)
-
-
-def test_a_column_that_an_older_version_lacks_is_null(lake: Lake) -> None:
-    a, b = shards(lake, "a", [[verdict(1), verdict(2)]]), shards(lake, "b", [[verdict(2, share=1.0), verdict(1)]])
-    path = a.shards[0].path
-    lake.write_table(path, lake.read_table(path).drop_columns(["share"]))
-    rows = compare(lake, a, b).rows
-    assert rows is not None
-    assert (rows.changed, rows.same, +rows.by_column) == (1, 1, {"share": 1})
-
-
-def test_parameters_and_inputs_that_differ_are_named(tmp_path: Path) -> None:
-    lake = make_lake(tmp_path / "lake")
-    old = resolve(lake, "tiny/problems")
-    zero = resolve(lake, "tiny/zero")
-    make_lake(tmp_path / "lake", mark="!")
-    facts = {label: (a, b) for label, a, b in compare(lake, old, resolve(lake, "tiny/problems")).facts}
-    assert facts["param mark"] == ("''", "!")
-    assert "code commit" not in facts
-    found = compare(lake, zero, resolve(lake, "tiny/zero"))
-    assert any(label == "input problems" for label, _, _ in found.facts)
-    assert found.metrics == (("reward", 1.0, 1.0),)
-
-
-def test_evaluations_are_compared_by_checkpoint_and_metric(tmp_path: Path) -> None:
-    lake = make_lake(tmp_path / "lake")
-    found = compare(lake, resolve(lake, "tiny/eval/zero"), resolve(lake, "tiny/eval/dev1"))
-    metrics = {name: (a, b) for name, a, b in found.metrics}
-    assert metrics["zero pass@1"] == (0.5, None)
-    assert metrics["dev1 pass@1"] == (None, 1.0)
-
-
-def test_a_dataset_and_a_checkpoint_are_not_compared(tmp_path: Path) -> None:
-    lake = make_lake(tmp_path / "lake")
-    with pytest.raises(LakeError, match=r"is a checkpoint of train, .* a dataset of problems/") as caught:
-        compare(lake, resolve(lake, "tiny/zero"), resolve(lake, "tiny/problems"))
-    assert "two datasets of one table" in caught.value.remedy
-
-
-def test_the_command_compares_a_ref_with_its_earlier_target(tmp_path: Path, r1: Typed) -> None:
-    lake = make_lake(tmp_path / "lake")
-    old = resolve(lake, "tiny/problems").digest[:10]
-    make_lake(tmp_path / "lake", mark="!")
-    code, out, _ = r1("diff", old, "tiny/problems", "--lake", lake.url)
-    assert code == 0
-    assert "rows: 0 added, 0 removed, 2 changed, 0 the same" in out
-    assert "changed question: 2 rows" in out
-    assert "question: '2+1=?' -> '2+1=?!'" in out
-    assert manifest_at(lake, read_graph(lake), old).digest.startswith(old)
-
-
-def test_the_command_says_what_is_the_same_and_what_is_unknown(tmp_path: Path, r1: Typed) -> None:
-    lake = make_lake(tmp_path / "lake")
-    code, out, _ = r1("diff", "tiny/problems", "tiny/problems", "--lake", lake.url)
-    assert (code, out.strip()) == (0, "tiny/problems and tiny/problems: the same content")
-    code, _, err = r1("diff", "tiny/problems", "tiny/nothing", "--lake", lake.url)
-    assert (code, "'tiny/nothing' is no ref" in err) == (1, True)
+def test_different_tables_are_refused(lake: Lake) -> None:
+    write(lake, "a", "candidates", [candidates(range(2))])
+    write(lake, "b", "problems", [])
+    with pytest.raises(LakeError, match="bench/a holds candidates/2, bench/b holds problems/1"):
+        r1data.compare("bench/a", "bench/b", lake)

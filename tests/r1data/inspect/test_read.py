@@ -10,6 +10,7 @@ import pytest
 
 import r1data
 from r1data.errors import LakeError
+from r1data.refs import resolve
 from r1data.storage import Lake
 from tests.r1data.inspect.tiny_lake import make_lake
 
@@ -47,23 +48,29 @@ def test_scan_of_another_store(lake: Lake) -> None:
     [
         ("tiny/cold_strt", None, "did you mean tiny/cold_start"),
         ("tiny/zero", None, "is a checkpoint"),
+        ("tiny/problems@0123", None, "no target of digest '0123'"),
+        ("data/problems/none", None, "nothing is published here"),
         ("tiny/problems", "problem", "did you mean 'problem_id'"),
     ],
-    ids=["unknown ref", "checkpoint", "unknown column"],
+    ids=["unknown ref", "checkpoint", "unknown digest", "no directory", "unknown column"],
 )
 def test_what_cannot_be_scanned_is_one_clear_error(lake: Lake, ref: str, column: str | None, says: str) -> None:
     with pytest.raises(LakeError, match=says):
         r1data.scan(ref, lake, columns=[column] if column else None)
 
 
-def test_sample_by_takes_rows_of_each_value(lake: Lake) -> None:
-    found = r1data.sample_rows("tiny/cold_start/verdicts", 1, by="verdict", lake=lake)
-    assert found["verdict"].to_list() == ["correct", "wrong"]
+@pytest.mark.parametrize("what", ["tiny/problems@{0}", "{1}", "{1}/_manifest.json", "{2}", "{2}/_manifest.json"])
+def test_a_target_may_be_named_by_digest_or_directory(lake: Lake, what: str) -> None:
+    manifest = resolve(lake, "tiny/problems")
+    name = what.format(manifest.digest[:8], manifest.path, lake.uri(manifest.path))
+    assert r1data.scan(name, lake).collect().height == 2
 
 
-def test_same_seed_same_sample(lake: Lake) -> None:
-    first, second = (r1data.sample_rows("tiny/cold_start/candidates", 2, seed=3, lake=lake) for _ in range(2))
-    assert first.equals(second)
+def test_an_earlier_target_is_named_by_its_digest(tmp_path: Path) -> None:
+    lake = make_lake(tmp_path / "lake")
+    before = resolve(lake, "tiny/problems")
+    make_lake(tmp_path / "lake", "?")
+    assert r1data.scan(f"tiny/problems@{before.digest[:8]}", lake).collect()["question"].to_list() == ["2+1=?", "2+2=?"]
 
 
 def test_no_subpackage_hides_a_reader() -> None:

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from r1data.digest import digest_bytes
 from r1data.lineage import commit
 from r1data.manifest import FileEntry, Manifest, checkpoint_digest
+from r1data.outcomes.evaluation import EVALUATE, EvaluateParams
 from r1data.params import Params
 from r1data.runner import Runner, parents
-from r1data.sample.evaluation import EVALUATE, EvaluateParams
 from r1data.sampling_params import SamplingParams
 from r1data.step import Node, Step
 from r1data.storage import Lake

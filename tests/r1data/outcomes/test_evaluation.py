@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from r1data.sample.evaluation import EvaluateParams, evaluation
+from r1data.outcomes.evaluation import EvaluateParams, evaluation
 from r1data.sampling_params import SamplingParams
 
 SAMPLING = SamplingParams(samples=4, temperature=1.0)

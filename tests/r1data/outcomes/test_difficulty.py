@@ -7,9 +7,9 @@ import pytest
 
 from r1data.digest import row_id
 from r1data.gate_params import GateParams
+from r1data.outcomes.difficulty import DifficultyParams, difficulty
 from r1data.params import Params
 from r1data.recipe import load_recipe
-from r1data.sample.difficulty import DifficultyParams, difficulty
 from r1data.sampling_params import SamplingParams
 from r1data.stages import graph
 from r1data.steps.measures import measures

@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 
 from r1data.digest import row_id
+from r1data.outcomes.estimates import drawn, pass_at
+from r1data.outcomes.votes import majority
 from r1data.params import Params
-from r1data.sample.estimates import drawn, pass_at
-from r1data.sample.votes import majority
 from r1data.sampling_params import SamplingParams
 from r1data.step import Step
 from schemas import TABLES

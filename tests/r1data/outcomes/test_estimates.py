@@ -7,7 +7,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from r1data.sample.estimates import Drawn, interval, pass_at
+from r1data.outcomes.estimates import Drawn, interval, pass_at
 from r1data.sampling_params import SamplingParams
 
 

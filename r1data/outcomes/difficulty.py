@@ -7,8 +7,8 @@ import polars as pl
 
 from r1data.digest import row_id
 from r1data.gate_params import GateParams
+from r1data.outcomes.estimates import drawn, interval, pass_at
 from r1data.params import Params
-from r1data.sample.estimates import drawn, interval, pass_at
 from r1data.sampling_params import SamplingParams
 from r1data.step import Step
 from r1data.steps.gates import missed

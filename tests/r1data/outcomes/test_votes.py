@@ -2,7 +2,7 @@
 
 import pytest
 
-from r1data.sample.votes import majority
+from r1data.outcomes.votes import majority
 
 
 def voted(right: list[str], wrong: list[str | None], kind: str = "math", undecided: int = 0) -> float | None:
