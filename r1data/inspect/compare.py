@@ -1,7 +1,7 @@
 """Two datasets of one table, or two checkpoints: what differs in rows, parameters, code, inputs and metrics.
 
-Shards of the same content are not read. Of the others, rows are compared by key in portions of ROWS (by a hash of the
-key), a column as 8 bytes a row, so that memory does not grow with the dataset; every portion reads them once more.
+Shards of the same content are not read. Of the others, rows are compared by key in portions of ROWS, a key as 16 bytes
+of hash and a column as 8, so that memory does not grow with the dataset; every portion reads them once more.
 """
 
 from collections import Counter
@@ -18,10 +18,15 @@ from r1data.manifest import Manifest, Shard
 from r1data.storage import Lake
 from schemas import TableSchema
 
-ROWS = 500_000
+ROWS = 250_000
+TOGETHER = 64
+KEY = ["key 1", "key 2"]
 SHOWN = 5
 TOLD = ("verdict", "reason", "gate", "split", "kind", "category", "language", "safe")
 MEASURED = {"evaluations": ["checkpoint", "metric"]}
+
+
+Hashes = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -113,10 +118,15 @@ def compare_rows(
     found.same = a.rows - sum(s.rows for s in sides[0])
     pieces = 1 + max(sum(s.rows for s in side) for side in sides) // portion
     columns = [c for c in table.schema.names if c != table.key and c not in table.volatile]
+    hashed: tuple[list[Hashes], ...] = ([], [], [])
     for piece in range(pieces):
         old, new = (_hashed(lake, table, columns, side, pieces, piece) for side in sides)
-        _count(found, table.key, columns, old, new, shown)
-    found.examples = _examples(lake, table, columns, sides, sorted(found.changed_keys))
+        for kept, some in zip(hashed, _count(found, columns, old, new), strict=True):
+            kept += some.head(max(0, shown - len(kept))).rows()
+    places = (sides[1], sides[0], sides[1])
+    keys = [_keys(lake, table, side, wanted) for side, wanted in zip(places, hashed, strict=True)]
+    found.added_keys, found.removed_keys, found.changed_keys = keys
+    found.examples = _examples(lake, table, columns, sides, found.changed_keys)
     return found
 
 
@@ -139,18 +149,26 @@ def _differing_shards(a: tuple[Shard, ...], b: tuple[Shard, ...]) -> tuple[list[
 def _hashed(
     lake: Lake, table: TableSchema, columns: list[str], shards: list[Shard], pieces: int, piece: int
 ) -> pl.DataFrame:
-    """Key, a hash of every column, and the values of columns of codes, of the rows whose key falls into a piece.
+    """Hashes of key and columns, and the values of columns of codes, of the rows whose key falls into a piece.
 
     A column that an older version of the table lacks counts as null.
     """
-    key, told = table.key, [c for c in columns if c in TOLD]
-    frames = []
-    for frame in _batches(lake, table, [key, *columns], shards):
-        mine = frame.filter(pl.col(key).hash(1) % pieces == piece) if pieces > 1 else frame
-        hashes = [pl.col(c).hash(2).alias(f"#{c}") for c in columns]
-        frames.append(mine.select(key, *hashes, *(pl.col(c).cast(pl.String) for c in told)))
-    types = {key: pl.String, **{f"#{c}": pl.UInt64 for c in columns}, **dict.fromkeys(told, pl.String)}
-    return pl.concat(frames) if frames else pl.DataFrame(schema=types)
+    key, told = pl.col(table.key), [c for c in columns if c in TOLD]
+    hashes = [
+        key.hash(1).alias(KEY[0]),
+        key.hash(3).alias(KEY[1]),
+        *(pl.col(c).hash(2).alias(f"#{c}") for c in columns),
+    ]
+    # no strings: those of a few rows would hold on to the buffers of all
+    codes = [pl.col(c).cast(pl.String).cast(pl.Categorical) for c in told]
+    types = {**dict.fromkeys(KEY, pl.UInt64), **{f"#{c}": pl.UInt64 for c in columns}}
+    whole, waiting = pl.DataFrame(schema={**types, **dict.fromkeys(told, pl.Categorical)}), []
+    for frame in _batches(lake, table, [table.key, *columns], shards):
+        mine = frame.filter(key.hash(1) % pieces == piece) if pieces > 1 else frame
+        waiting.append(mine.select(*hashes, *codes))
+        if len(waiting) == TOGETHER:  # a thousand small chunks take many times the room of their values
+            whole, waiting = pl.concat([whole, pl.concat(waiting, rechunk=True)]), []
+    return pl.concat([whole, *waiting], rechunk=True)
 
 
 def _batches(lake: Lake, table: TableSchema, columns: list[str], shards: Iterable[Shard]) -> Iterator[pl.DataFrame]:
@@ -162,9 +180,12 @@ def _batches(lake: Lake, table: TableSchema, columns: list[str], shards: Iterabl
             yield pl.DataFrame(batch).with_columns(lacking).select(columns)
 
 
-def _count(found: RowsDiff, key: str, columns: list[str], old: pl.DataFrame, new: pl.DataFrame, shown: int) -> None:
-    added, removed = new.join(old, on=key, how="anti"), old.join(new, on=key, how="anti")
-    both = old.join(new, on=key, how="inner", suffix="|b")
+def _count(
+    found: RowsDiff, columns: list[str], old: pl.DataFrame, new: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Count what differs in a portion; hashed keys of the rows added, removed and changed."""
+    added, removed = new.join(old, on=KEY, how="anti"), old.join(new, on=KEY, how="anti")
+    both = old.join(new, on=KEY, how="inner", suffix="|b")
     differs = {c: pl.col(f"#{c}") != pl.col(f"#{c}|b") for c in columns}
     changed = both.filter(pl.any_horizontal(differs.values())) if columns else both.clear()
     found.added += added.height
@@ -175,11 +196,22 @@ def _count(found: RowsDiff, key: str, columns: list[str], old: pl.DataFrame, new
         some = changed.filter(test)
         found.by_column[column] += some.height
         if column in TOLD:
-            counted = some.group_by(pl.col(column, f"{column}|b").fill_null("null")).len()
+            counted = some.group_by(pl.col(column, f"{column}|b").cast(pl.String).fill_null("null")).len()
             for before, after, n in counted.iter_rows():
                 found.moves[column, before, after] += n
-    for keys, frame in ((found.added_keys, added), (found.removed_keys, removed), (found.changed_keys, changed)):
-        keys += frame[key].head(max(0, shown - len(keys))).to_list()
+    return added.select(KEY), removed.select(KEY), changed.select(KEY)
+
+
+def _keys(lake: Lake, table: TableSchema, shards: list[Shard], wanted: list[Hashes]) -> list[str]:
+    """The keys of these hashes, sorted; the key column alone is read."""
+    if not wanted:
+        return []
+    key, hashes = pl.col(table.key), pl.DataFrame(wanted, schema=dict.fromkeys(KEY, pl.UInt64), orient="row")
+    found: list[str] = []
+    for frame in _batches(lake, table, [table.key], shards):
+        hashed = frame.with_columns(key.hash(1).alias(KEY[0]), key.hash(3).alias(KEY[1]))
+        found += hashed.join(hashes, on=KEY, how="semi")[table.key].to_list()
+    return sorted(found)
 
 
 def _examples(

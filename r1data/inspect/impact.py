@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from r1data.errors import CorruptShard, LakeError, boundary
-from r1data.inspect.find import ID_COLUMNS, full_id, id_columns, rollouts_of, table_of
+from r1data.inspect.find import ID_COLUMNS, SHORTEST, full_id, id_columns, ids_from, rollouts_of, table_of
 from r1data.inspect.graph import Graph, Point
 from r1data.inspect.read import lazy
 from r1data.manifest import FileEntry, Manifest, Shard, read_manifest
@@ -51,13 +51,10 @@ def impact(lake: Lake, graph: Graph, what: str) -> Impact:
             rows = dict.fromkeys({*seeds, *graph.downstream(seeds)})
         return Impact(f"source {', '.join(sorted(sources))}", _told(graph, rows))
     manifests = {p.path: read_manifest(lake, p.path) for p in graph.points.values() if p.kind != "gone"}
-    try:
-        whole = full_id(lake, manifests, what)
-    except LakeError as e:
-        if "begin with" in str(e):
-            raise
+    if len(what) < SHORTEST or not ids_from(lake, manifests, what):
         told = f"{lake.url}: {what!r} is no ref, digest, source or row"
-        raise LakeError(told, "refs and digests: `r1 status`; rows: `r1 show REF`; sources: those of a recipe") from e
+        raise LakeError(told, "refs and digests: `r1 status`; rows: `r1 show REF`; sources: those of a recipe")
+    whole = full_id(lake, manifests, what)
     return Impact(f"row {whole}", _told(graph, _follow(lake, graph, {whole}, set())[1]))
 
 
