@@ -48,10 +48,7 @@ def full_id(lake: Lake, manifests: Mapping[str, Manifest], start: str) -> str:
     """The one id that begins so; `LakeError` for a beginning too short, for none, and for several (listed)."""
     if len(start) < SHORTEST:
         raise LakeError(f"{start!r}: too short", f"give at least {SHORTEST} characters of a row's id")
-    found: set[str] = set()
-    for _, _, table, file in _files(lake, manifests, [start]):
-        for column in id_columns(table):
-            found |= set(_values(lake, file, column, pl.col(column).is_between(pl.lit(start), pl.lit(start + LAST))))
+    found = ids_from(lake, manifests, start)
     if start in found:
         return start
     if not found:
@@ -60,6 +57,15 @@ def full_id(lake: Lake, manifests: Mapping[str, Manifest], start: str) -> str:
         listed = ", ".join(sorted(found)[:5]) + (", ..." if len(found) > 5 else "")
         raise LakeError(f"{len(found)} ids begin with {start}: {listed}", "give more characters")
     return found.pop()
+
+
+def ids_from(lake: Lake, manifests: Mapping[str, Manifest], start: str) -> set[str]:
+    """All ids that begin so."""
+    found: set[str] = set()
+    for _, _, table, file in _files(lake, manifests, [start]):
+        for column in id_columns(table):
+            found |= set(_values(lake, file, column, pl.col(column).is_between(pl.lit(start), pl.lit(start + LAST))))
+    return found
 
 
 def rows_with(

@@ -11,7 +11,7 @@ import polars as pl
 
 from r1data.errors import CorruptShard, LakeError, boundary
 from r1data.ids import ID_COLUMNS, id_columns
-from r1data.inspect.find import full_id, rollouts_of
+from r1data.inspect.find import SHORTEST, full_id, ids_from, rollouts_of
 from r1data.inspect.graph import Graph, Point
 from r1data.inspect.read import lazy, table_of
 from r1data.manifest import FileEntry, Manifest, Shard, read_manifest
@@ -52,13 +52,10 @@ def impact(lake: Lake, graph: Graph, what: str) -> Impact:
             rows = dict.fromkeys({*seeds, *graph.downstream(seeds)})
         return Impact(f"source {', '.join(sorted(sources))}", _told(graph, rows))
     manifests = {p.path: read_manifest(lake, p.path) for p in graph.points.values() if p.kind != "gone"}
-    try:
-        whole = full_id(lake, manifests, what)
-    except LakeError as e:
-        if "begin with" in str(e):
-            raise
+    if len(what) < SHORTEST or not ids_from(lake, manifests, what):
         told = f"{lake.url}: {what!r} is no ref, digest, source or row"
-        raise LakeError(told, "refs and digests: `r1 status`; rows: `r1 show REF`; sources: those of a recipe") from e
+        raise LakeError(told, "refs and digests: `r1 status`; rows: `r1 show REF`; sources: those of a recipe")
+    whole = full_id(lake, manifests, what)
     return Impact(f"row {whole}", _told(graph, _follow(lake, graph, {whole}, set())[1]))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from r1data.errors import LakeError
+from r1data.errors import CorruptShard, LakeError
 from r1data.inspect.graph import Graph, read_graph
 from r1data.inspect.impact import impact
 from r1data.manifest import MANIFEST, Manifest
@@ -170,3 +170,11 @@ def test_two_recipes_that_share_a_content_share_its_impact(tmp_path: Path) -> No
     move_ref(lake, "other/cold_start", resolve(lake, "tiny/cold_start"))
     graph = read_graph(lake)
     assert names(lake, graph, "other/cold_start") == names(lake, graph, "tiny/cold_start")
+
+
+def test_a_shard_that_cannot_be_read_is_said_not_skipped(tmp_path: Path) -> None:
+    lake = make_lake(tmp_path / "lake")
+    shard = Path(lake.path(resolve(lake, "tiny/cold_start").shards[0].path))
+    shard.write_bytes(b"PAR1" + bytes(100))
+    with pytest.raises(CorruptShard, match="cold_start"):
+        impact(lake, read_graph(lake), "candidate-1")
