@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from r1data.errors import LakeError
-from r1data.events import write_event
 from r1data.manifest import MANIFEST, Manifest
 from r1data.storage import Lake
 
@@ -25,6 +24,8 @@ def commit(lake: Lake, manifest: Manifest) -> Manifest:
             f"commit of {manifest.path}: files not in the lake: {missing[:3]}", "this is a defect: report it"
         )
     done = manifest.model_copy(update={"code": code_identity(), "finished": time.time()})
+    from r1data.events import write_event  # OpenLineage's client takes a third of a second to import, also to `r1 plan`
+
     lake.write(f"{done.path}/{MANIFEST}", done.model_dump_json(indent=1).encode())
     write_event(lake, done)
     return done

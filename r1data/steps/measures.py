@@ -18,7 +18,7 @@ from schemas import TABLES
 from schemas.generation import LANGUAGES, REPETITIONS, SCRIPTS
 
 BATCH = 1 << 22  # characters at a time: what bounds memory
-_SCHEMA = pl.DataFrame(TABLES["measures"].empty()).schema
+_SCHEMA = pl.Schema(TABLES["measures"].schema)
 _IDS = ("candidate_id", "problem_id", "completion_tokens")
 
 
