@@ -25,10 +25,12 @@ class Settings:
     sandbox: Literal["safe", "none"] = "safe"
     cluster: Path | None = None
     lease: Literal["wait", "refuse"] = "wait"
+    prefect_api: str | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, lake: str | None = None) -> "Settings":
-        """From R1_LAKE, R1_SCRATCH, R1_PYTHON, R1_ENGINE, R1_TEACHER_KEY, R1_SANDBOX, R1_CLUSTER and R1_LEASE."""
+        """From R1_LAKE, R1_SCRATCH, R1_PYTHON, R1_ENGINE, R1_TEACHER_KEY, R1_SANDBOX, R1_CLUSTER and R1_LEASE;
+        and PREFECT_API_URL, which only `r1 doctor` asks for."""
         env = os.environ if environ is None else environ
         return cls(
             lake=lake or env.get("R1_LAKE", "./lake"),
@@ -39,4 +41,5 @@ class Settings:
             sandbox="none" if env.get("R1_SANDBOX") == "none" else "safe",
             cluster=Path(env["R1_CLUSTER"]) if env.get("R1_CLUSTER") else None,
             lease="refuse" if env.get("R1_LEASE") == "refuse" else "wait",
+            prefect_api=env.get("PREFECT_API_URL") or None,
         )
