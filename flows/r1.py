@@ -71,9 +71,9 @@ def r1(recipe: str = "demo", lake: str | None = None) -> str:
     ):
         done: list[str] = []
         if session.recipe.cold_start.review == "wait":
-            done = list(session.run_stages(lambda stage: _subflow(session, stage), ["cold_start"]))
+            done = list(session.run_stages(lambda stage: subflow(session, stage), ["cold_start"]))
             _ask_for_review(session)
-        session.run_stages(lambda stage: _subflow(session, stage), done=done)
+        session.run_stages(lambda stage: subflow(session, stage), done=done)
         name = session.recipe.name
         text = f"{evaluation_markdown(session.lake, name)}\n\n{claims_markdown(session.lake, name)}"
         create_markdown_artifact(text, key=artifact_key(name, "evaluation"))
@@ -138,7 +138,7 @@ def _write_down(session: Session, form: ReviewForm) -> None:
         get_run_logger().info(line)
 
 
-def _subflow(session: Session, stage: str) -> None:
+def subflow(session: Session, stage: str) -> None:
     """Run one stage as a subflow and leave its counts and funnels as artifacts."""
 
     @task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=_transient)
@@ -153,8 +153,10 @@ def _subflow(session: Session, stage: str) -> None:
     @flow(name=stage, flow_run_name=stage)
     def run_stage() -> None:
         rows = list(session.run_nodes(stage, lambda name: node.with_options(task_run_name=name)(name)).values())
-        made = {f"{session.recipe.name}/{r['node']}" for r in rows}
-        for ref in (ref for ref in drop_refs(session.lake, session.recipe.name) if ref in made):
+        outputs = ((r["node"], session.nodes[r["node"]].step.output) for r in rows)
+        made = {f"{session.recipe.name}/{name}" for name, output in outputs if output and output.name == "drops"}
+        # finding where funnels begin reads the manifest of every ref: only for a stage that drops rows
+        for ref in (ref for ref in (drop_refs(session.lake, session.recipe.name) if made else ()) if ref in made):
             funnel_artifact(session.lake, ref)
         create_table_artifact(rows, key=artifact_key(session.recipe.name, stage), description=f"stage {stage}")
 

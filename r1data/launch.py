@@ -15,6 +15,7 @@ from pathlib import Path
 from r1data.child import tied
 from r1data.errors import StageFailed
 from r1data.events import Run
+from r1data.telemetry import SWITCHES
 
 Child = subprocess.Popen[str]
 TAIL = 15
@@ -86,7 +87,7 @@ def run_child(
         text=True,
         errors="replace",
         start_new_session=True,
-        env=dict(os.environ, **ENVIRONMENT),
+        env={**SWITCHES, **os.environ, **ENVIRONMENT},
     ) as child:
         children.add(child)
         try:

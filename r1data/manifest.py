@@ -12,7 +12,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from r1data.digest import digest_json
-from r1data.errors import CorruptShard, LakeError, MissingManifest
+from r1data.errors import CorruptShard, LakeError, MissingManifest, NoSuchObject
 from r1data.params import Params
 from r1data.storage import Lake
 
@@ -93,17 +93,25 @@ def is_committed(lake: Lake, path: str) -> bool:
     return lake.exists(f"{path}/{MANIFEST}")
 
 
-def read_manifest(lake: Lake, path: str) -> Manifest:
-    """The manifest of a directory; `MissingManifest` where there is none, `CorruptShard` where it is torn."""
+def find_manifest(lake: Lake, path: str) -> Manifest | None:
+    """The manifest of a directory, by one request; None where nothing is committed, `CorruptShard` where it is torn."""
     try:
         data = lake.read(f"{path}/{MANIFEST}")
-    except LakeError as e:
-        remedy = "the run that was to write it did not end: run again (finished shards are kept)"
-        raise MissingManifest(f"{lake.uri(path)}: no {MANIFEST}, so nothing is published here", remedy) from e
+    except NoSuchObject:
+        return None
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as e:
         raise CorruptShard(f"{lake.uri(path)}/{MANIFEST}: not a manifest: {e}", "restore it from a copy") from e
+
+
+def read_manifest(lake: Lake, path: str) -> Manifest:
+    """The manifest of a directory; `MissingManifest` where there is none, `CorruptShard` where it is torn."""
+    found = find_manifest(lake, path)
+    if found is None:
+        remedy = "the run that was to write it did not end: run again (finished shards are kept)"
+        raise MissingManifest(f"{lake.uri(path)}: no {MANIFEST}, so nothing is published here", remedy)
+    return found
 
 
 @dataclass(frozen=True)

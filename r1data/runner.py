@@ -18,7 +18,17 @@ from r1data.errors import LakeError, StageFailed
 from r1data.events import Run, attempt, new_run_id, run_id
 from r1data.lease import lease
 from r1data.lineage import code_identity, commit
-from r1data.manifest import Manifest, Parent, Rows, Shard, dataset_digest, is_committed, read_manifest, read_rows
+from r1data.manifest import (
+    Manifest,
+    Parent,
+    Rows,
+    Shard,
+    dataset_digest,
+    find_manifest,
+    is_committed,
+    read_manifest,
+    read_rows,
+)
 from r1data.refs import move_ref, resolve
 from r1data.step import ELSEWHERE, Node
 from r1data.storage import Lake
@@ -66,11 +76,12 @@ class Runner:
         inputs = {role: self._input(name) for role, name in node.inputs.items()}
         key = node.key({role: m.digest for role, m in inputs.items()})
         folder = node.folder(key)
-        skipped = is_committed(self.lake, folder)
-        if not skipped:
+        manifest = find_manifest(self.lake, folder)
+        skipped = manifest is not None
+        if manifest is None:
             self.report(f"{node.name}: {node.step.name} ({node.step.kind})")
             skipped = self._compute_once(node, key, inputs)
-        manifest = read_manifest(self.lake, folder)
+            manifest = read_manifest(self.lake, folder)
         self.admit(node, manifest)
         move_ref(self.lake, f"{self.recipe}/{node.name}", manifest)
         self.done[node.name] = manifest

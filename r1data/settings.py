@@ -26,11 +26,12 @@ class Settings:
     cluster: Path | None = None
     lease: Literal["wait", "refuse"] = "wait"
     openlineage_key: str | None = field(default=None, repr=False)
+    prefect_api: str | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, lake: str | None = None) -> "Settings":
         """From R1_LAKE, R1_SCRATCH, R1_PYTHON, R1_ENGINE, R1_SANDBOX, R1_CLUSTER, R1_LEASE and two secrets:
-        R1_TEACHER_KEY, R1_OPENLINEAGE_KEY.
+        R1_TEACHER_KEY, R1_OPENLINEAGE_KEY; and PREFECT_API_URL, which only `r1 doctor` asks for.
         """
         env = os.environ if environ is None else environ
         return cls(
@@ -43,4 +44,5 @@ class Settings:
             cluster=Path(env["R1_CLUSTER"]) if env.get("R1_CLUSTER") else None,
             lease="refuse" if env.get("R1_LEASE") == "refuse" else "wait",
             openlineage_key=(env.get("R1_OPENLINEAGE_KEY") or "").strip() or None,
+            prefect_api=env.get("PREFECT_API_URL") or None,
         )

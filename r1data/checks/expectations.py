@@ -11,7 +11,7 @@ from r1data.checks.engine import outcome_of
 from r1data.checks.page import page
 from r1data.checks.quarantine import QUARANTINE, quarantined, write_quarantine
 from r1data.checks.suites import about, columns_of, narrow, suite_of
-from r1data.errors import CheckFailed
+from r1data.errors import CheckFailed, NoSuchObject
 from r1data.manifest import Rows
 
 CHECKS = "_checks"
@@ -44,9 +44,12 @@ def validate(rows: Rows) -> tuple[dict[str, object], ...]:
 def held_before(rows: Rows) -> bool:
     """Whether these very files were found right before, or nothing is asked of them."""
     name = f"{rows.folder}/{CHECKS}/{rows.table}.json"
-    return suite_of(rows.table) is None or (
-        rows.lake.exists(name) and bool(json.loads(rows.lake.read(name))["success"])
-    )
+    if suite_of(rows.table) is None:
+        return True
+    try:
+        return bool(json.loads(rows.lake.read(name))["success"])
+    except NoSuchObject:
+        return False
 
 
 def _told(rows: Rows, results: list[dict[str, Any]]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from r1data.errors import R1Error
+from r1data.telemetry import switch_off
 
 if TYPE_CHECKING:
     from r1data.settings import Settings
@@ -42,6 +43,7 @@ class Options:
 
 def main() -> None:
     """Run a command; the entry point of the `r1` script."""
+    switch_off()
     options = Options()
     try:
         app(obj=options)

@@ -14,6 +14,7 @@ from r1data.child import tied
 from r1data.endpoint import wait_healthy
 from r1data.errors import ModelError, RunStopped
 from r1data.recipe import EngineParams
+from r1data.telemetry import SWITCHES
 
 Engine = Literal["vllm", "fake"]
 SERVED_NAME = "policy"
@@ -23,8 +24,6 @@ ENVIRONMENT = {
     "TORCHDYNAMO_DISABLE": "1",
     "VLLM_SERVER_DEV_MODE": "1",
     "VLLM_LOGGING_LEVEL": "WARNING",
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
@@ -93,7 +92,7 @@ def start_server(
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            env={**os.environ, **ENVIRONMENT, **_devices(params, place)},
+            env={**SWITCHES, **os.environ, **ENVIRONMENT, **_devices(params, place)},
         )
     server = Server(f"http://127.0.0.1:{port}", process, log)
     stop = stopped or threading.Event()

@@ -20,7 +20,7 @@ from schemas import TABLES
 from schemas.generation import LANGUAGES, REPETITIONS, SCRIPTS
 
 BATCH = 1 << 20  # bytes of text at a time: what bounds memory
-_SCHEMA = pl.DataFrame(TABLES["measures"].empty()).schema
+_SCHEMA = pl.Schema(TABLES["measures"].schema)
 _IDS = ("candidate_id", "problem_id", "completion_tokens")
 _OF_NULL = ("language", "truncated", "format_ok", "unmeasured")  # what a completion that is null has all the same
 _FORM = (

@@ -49,6 +49,16 @@ def test_a_gate_that_drops_nothing_can_be_outside(tmp_path: Path) -> None:
         run(Lake.open(str(tmp_path)), {"repetition": (0.1, 1)})
 
 
+def test_what_was_counted_once_is_not_read_again(tmp_path: Path) -> None:
+    lake = Lake.open(str(tmp_path))
+    run(lake, {"verdict": (0.7, 0.8)})
+    for shard in resolve(lake, "tiny/cold_start/drops").shards:
+        lake.delete(shard.path)
+    run(lake, {"verdict": (0.7, 0.8)})
+    with pytest.raises(CheckFailed, match=r"verdict dropped 3 of 4 candidates \(75.0%\)"):
+        run(lake, {"verdict": (0, 0.5)})
+
+
 def test_drops_that_are_there_are_asked_again(tmp_path: Path) -> None:
     lake = make_lake(tmp_path)
     before = resolve(lake, "tiny/cold_start/drops")

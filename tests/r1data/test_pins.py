@@ -48,3 +48,12 @@ def test_what_is_not_there_has_no_pin_and_its_step_says_so(tmp_path: Path) -> No
     assert pin(missing) == ""
     with pytest.raises(RecipeError, match=r"source 'mine': .*none\.jsonl"):
         problems(params=ProblemsParams(sources=(SourceParams(name="mine", url=missing),)))
+
+
+def test_a_store_that_refuses_has_no_pin_and_stops_no_plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    sources = tuple(SourceParams(name=n, url=f"s3://none-such-bucket/{n}.parquet") for n in "ab")
+    recipe = load_recipe("smoke").model_copy(update={"sources": sources})
+    assert [source.pin for source in pinned(recipe).sources] == ["", ""]
