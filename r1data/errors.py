@@ -16,6 +16,7 @@ R1Error                what is wrong, where, and `remedy`: what to do
     ReviewNeeded       a person has to accept a dataset first, or has rejected it
     BudgetExhausted    sampling has spent what the recipe allows one run
   Transient            a retry may help: network, a server that went away
+    StoreUnavailable   the store did not answer, or asked for patience, for longer than its client waits
     LeaseHeld          another run works on the same
     EndpointError      an OpenAI-compatible server did not answer as it should
 """
@@ -93,6 +94,10 @@ class BudgetExhausted(Terminal):
 
 class RunStopped(Terminal):
     """Somebody stopped the run."""
+
+
+class StoreUnavailable(Transient):
+    """The store is away or overloaded; nothing half-written can be seen."""
 
 
 class LeaseHeld(Transient):

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from r1data.digest import digest_json
-from r1data.errors import CorruptShard, LakeError, MissingManifest
+from r1data.errors import CorruptShard, LakeError, MissingManifest, NoSuchObject
 from r1data.params import Params
 from r1data.storage import Lake
 
@@ -89,16 +89,22 @@ def checkpoint_digest(files: tuple[FileEntry, ...]) -> str:
 
 def is_committed(lake: Lake, path: str) -> bool:
     """Whether a directory holds a committed dataset or checkpoint."""
-    return lake.exists(f"{path}/{MANIFEST}")
+    return find_manifest(lake, path) is not None
 
 
 def read_manifest(lake: Lake, path: str) -> Manifest:
     """The manifest of a directory; `MissingManifest` where there is none, `CorruptShard` where it is torn."""
-    try:
-        data = lake.read(f"{path}/{MANIFEST}")
-    except LakeError as e:
+    found = find_manifest(lake, path)
+    if found is None:
         remedy = "the run that was to write it did not end: run again (finished shards are kept)"
-        raise MissingManifest(f"{lake.uri(path)}: no {MANIFEST}, so nothing is published here", remedy) from e
+        raise MissingManifest(f"{lake.uri(path)}: no {MANIFEST}, so nothing is published here", remedy)
+    return found
+
+
+def find_manifest(lake: Lake, path: str) -> Manifest | None:
+    """The manifest of a directory if it holds a committed dataset or checkpoint; `CorruptShard` where it is torn."""
+    if (data := lake.get(f"{path}/{MANIFEST}")) is None:
+        return None
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as e:
@@ -148,5 +154,9 @@ def read_rows(lake: Lake, manifest: Manifest, columns: list[str] | None = None) 
 def corrupt_files(lake: Lake, manifest: Manifest) -> Iterator[str]:
     """Names of shards or files that are missing or differ from their SHA-256."""
     for entry in manifest.entries:
-        if not lake.exists(entry.path) or lake.sha256(entry.path) != entry.sha256:
+        try:
+            same = lake.sha256(entry.path) == entry.sha256
+        except NoSuchObject:
+            same = False
+        if not same:
             yield entry.path

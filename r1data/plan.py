@@ -6,11 +6,11 @@ A dependent node may still be skipped at run time, when what it depends on comes
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from r1data.errors import LakeError
-from r1data.manifest import Manifest, is_committed, read_manifest
+from r1data.errors import CorruptShard
+from r1data.manifest import Manifest, find_manifest, read_manifest
 from r1data.pins import pinned
 from r1data.recipe import Recipe
-from r1data.refs import list_refs, resolve
+from r1data.refs import find_ref
 from r1data.review import read_review, undecided
 from r1data.reviewing import decided
 from r1data.stages import graph
@@ -53,23 +53,26 @@ def _line(lake: Lake, recipe: Recipe, node: Node, done: dict[str, Manifest]) -> 
         node = decided(node, review) if review else node
     digests = {role: found[name].digest for role, name in node.inputs.items()}
     folder = node.folder(node.key(digests))
-    if is_committed(lake, folder):
-        done[node.name] = read_manifest(lake, folder)
-        return PlanLine(node.name, node.stage, "done", f"{done[node.name].rows} rows", done[node.name])
+    if manifest := find_manifest(lake, folder):
+        done[node.name] = manifest
+        return PlanLine(node.name, node.stage, "done", f"{manifest.rows} rows", manifest)
     return PlanLine(node.name, node.stage, "run", _why(lake, recipe, node, digests))
 
 
 def _elsewhere(lake: Lake, node: Node) -> dict[str, Manifest]:
     """The inputs that other recipes made, as far as this lake has them."""
-    refs = {name: name.removeprefix(ELSEWHERE) for name in set(node.inputs.values()) - node.needs}
-    there = set(list_refs(lake)) if refs else set()
-    return {name: resolve(lake, ref) for name, ref in refs.items() if ref in there}
+    names = set(node.inputs.values()) - node.needs
+    refs = {name: ref for name in names if (ref := find_ref(lake, name.removeprefix(ELSEWHERE)))}
+    return {name: read_manifest(lake, ref.current.path) for name, ref in refs.items()}
 
 
 def _why(lake: Lake, recipe: Recipe, node: Node, digests: dict[str, str]) -> str:
     try:
-        old = resolve(lake, f"{recipe.name}/{node.name}")
-    except LakeError:
+        ref = find_ref(lake, f"{recipe.name}/{node.name}")
+        old = find_manifest(lake, ref.current.path) if ref else None
+    except CorruptShard:
+        old = None
+    if old is None:
         return "never run"
     if old.version != node.step.version or old.step != node.step.name:
         return f"step {old.step} {old.version} -> {node.step.name} {node.step.version}"

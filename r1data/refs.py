@@ -42,12 +42,20 @@ def list_refs(lake: Lake) -> list[str]:
 
 def read_ref(lake: Lake, name: str) -> Ref:
     """The ref of a name such as `demo/cold_start`; unknown names are answered with the nearest known."""
-    if not lake.exists(ref_file(name)):
+    found = find_ref(lake, name)
+    if found is None:
         near = difflib.get_close_matches(name, list_refs(lake), n=3)
         hint = f"did you mean {', '.join(near)}?" if near else "`r1 status` lists the refs of this lake"
         raise LakeError(f"{lake.url}: no ref {name!r}", hint)
+    return found
+
+
+def find_ref(lake: Lake, name: str) -> Ref | None:
+    """The ref of that name, if there is one."""
+    if (data := lake.get(ref_file(name))) is None:
+        return None
     try:
-        return Ref.model_validate_json(lake.read(ref_file(name)))
+        return Ref.model_validate_json(data)
     except ValidationError as e:
         raise CorruptShard(f"{lake.uri(ref_file(name))}: not a ref: {e}", "restore it, or run the recipe again") from e
 
@@ -61,8 +69,7 @@ def move_ref(lake: Lake, name: str, manifest: Manifest) -> None:
     """Point a ref at a committed dataset; the old target joins the history. A ref that points there stays as it is."""
     target = RefTarget(path=manifest.path, digest=manifest.digest)
     history: tuple[RefTarget, ...] = ()
-    if lake.exists(ref_file(name)):
-        old = read_ref(lake, name)
+    if old := find_ref(lake, name):
         if old.current == target:
             return
         history = (old.current, *(h for h in old.history if h != old.current))[:HISTORY]

@@ -17,7 +17,17 @@ from r1data.digest import digest_json, digest_table
 from r1data.errors import LakeError, StageFailed
 from r1data.lease import lease
 from r1data.lineage import commit
-from r1data.manifest import Manifest, Parent, Rows, Shard, dataset_digest, is_committed, read_manifest, read_rows
+from r1data.manifest import (
+    Manifest,
+    Parent,
+    Rows,
+    Shard,
+    dataset_digest,
+    find_manifest,
+    is_committed,
+    read_manifest,
+    read_rows,
+)
 from r1data.refs import move_ref, resolve
 from r1data.step import ELSEWHERE, Node
 from r1data.storage import Lake
@@ -62,11 +72,11 @@ class Runner:
         inputs = {role: self._input(name) for role, name in node.inputs.items()}
         key = node.key({role: m.digest for role, m in inputs.items()})
         folder = node.folder(key)
-        skipped = is_committed(self.lake, folder)
-        if not skipped:
+        manifest, skipped = find_manifest(self.lake, folder), True
+        if manifest is None:
             self.report(f"{node.name}: {node.step.name} ({node.step.kind})")
             skipped = self._compute_once(node, key, inputs)
-        manifest = read_manifest(self.lake, folder)
+            manifest = read_manifest(self.lake, folder)
         self.admit(node, manifest)
         move_ref(self.lake, f"{self.recipe}/{node.name}", manifest)
         self.done[node.name] = manifest
@@ -167,8 +177,8 @@ class Runner:
     ) -> Shard:
         key = node.key({**{r: s.digest for r, s in parts.items()}, **digests})
         pointer = f"shards/{key}.json"
-        if self.lake.exists(pointer):
-            shard = Shard.model_validate_json(self.lake.read(pointer))
+        if known := self.lake.get(pointer):
+            shard = Shard.model_validate_json(known)
             if self.lake.exists(shard.path):
                 return shard
         frames = {r: pl.DataFrame(self.lake.read_table(s.path, s.sha256)) for r, s in parts.items()}

@@ -1,15 +1,11 @@
 """The whole smoke recipe, real training and a deterministic engine: uninterrupted, killed in five stages, and on S3."""
 
-import os
-import socket
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import polars as pl
 import pytest
 
@@ -19,6 +15,7 @@ from r1data.manifest import corrupt_files
 from r1data.refs import list_refs, resolve
 from r1data.storage import Lake
 from tests.running import digests, ended, environment, kill_at, run, start
+from tests.s3 import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 KILLED_AT = ("base: pretrain", "step 2/3", "cold_start/verdicts", "rm_safe", "eval/dev1/candidates")
@@ -96,59 +93,18 @@ def test_the_entry_point_asks_the_plan_first(finished: Lake, tmp_path: Path) -> 
     assert "| prefect\n" not in done.stderr
 
 
-@pytest.fixture
-def s3(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A real S3 server on loopback; what its clients need in their environment."""
-    juicefs = Path(sys.executable).with_name("juicefs")
-    meta, port = f"sqlite3://{tmp_path}/meta.db", _free_port()
-    options = ["--storage", "file", "--bucket", f"{tmp_path}/blobs/"]
-    subprocess.run([juicefs, "format", meta, "lake", *options], check=True, capture_output=True, timeout=60)
-    flags = ["--multi-buckets", "--keep-etag", "--no-banner", "--no-usage-report", "--log", f"{tmp_path}/log"]
-    place = ["--metrics", f"127.0.0.1:{_free_port()}", "--cache-dir", f"{tmp_path}/cache", meta, f"127.0.0.1:{port}"]
-    secret = {"MINIO_ROOT_USER": "testuser", "MINIO_ROOT_PASSWORD": "testsecret"}
-    server = subprocess.Popen([juicefs, "gateway", *flags, *place], env={**os.environ, **secret})
-    url = f"http://127.0.0.1:{port}"
-    _wait_for(url)
-    yield {
-        "AWS_ACCESS_KEY_ID": "testuser",
-        "AWS_SECRET_ACCESS_KEY": "testsecret",
-        "AWS_ENDPOINT_URL": url,
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    server.terminate()
-    server.wait(20)
-
-
-def _free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
-def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            httpx.get(url, timeout=2)
-        except httpx.TransportError:
-            time.sleep(0.2)
-        else:
-            return
-    pytest.fail(f"no S3 server at {url}")
-
-
-def test_the_same_on_s3(finished: Lake, s3: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in s3.items():
+def test_the_same_on_s3(finished: Lake, s3: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
     Lake.open("s3://runs/lake").fs.mkdir("runs")
-    run(["run", "smoke"], "s3://runs/lake", tmp_path / "scratch", s3)
+    run(["run", "smoke"], "s3://runs/lake", tmp_path / "scratch", s3.environment)
     lake = Lake.open("s3://runs/lake")
     assert digests(lake) == digests(finished)
     assert r1data.scan("smoke/sft_mix", "s3://runs/lake").collect().height == resolve(lake, "smoke/sft_mix").rows
 
 
-def test_wrong_s3_credentials_are_one_clear_error(s3: dict[str, str], tmp_path: Path) -> None:
-    wrong = {**s3, "AWS_SECRET_ACCESS_KEY": "not-the-secret"}
+def test_wrong_s3_credentials_are_one_clear_error(s3: Server, tmp_path: Path) -> None:
+    wrong = {**s3.environment, "AWS_SECRET_ACCESS_KEY": "not-the-secret"}
     status, out = ended(["run", "smoke"], "s3://runs/lake", tmp_path / "scratch", wrong)
     assert status == 1
     assert "Traceback" not in out

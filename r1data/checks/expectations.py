@@ -36,17 +36,16 @@ def validate(rows: Rows) -> tuple[dict[str, object], ...]:
         told = f"{aside.height:,} rows that fail: {write_quarantine(rows, aside)}; " if aside.height else ""
         remedy = f"nothing was published. {told}all results: {place}. Mend the step, or the suite in "
         raise CheckFailed(_told(rows, results), remedy + f"schemas/expectations/{rows.table}.json")
-    if rows.lake.exists(f"{rows.folder}/{QUARANTINE}"):  # of an earlier try
-        rows.lake.delete(f"{rows.folder}/{QUARANTINE}")
+    rows.lake.delete(f"{rows.folder}/{QUARANTINE}")  # of an earlier try
     return tuple(results)
 
 
 def held_before(rows: Rows) -> bool:
     """Whether these very files were found right before, or nothing is asked of them."""
-    name = f"{rows.folder}/{CHECKS}/{rows.table}.json"
-    return suite_of(rows.table) is None or (
-        rows.lake.exists(name) and bool(json.loads(rows.lake.read(name))["success"])
-    )
+    if suite_of(rows.table) is None:
+        return True
+    data = rows.lake.get(f"{rows.folder}/{CHECKS}/{rows.table}.json")
+    return data is not None and bool(json.loads(data)["success"])
 
 
 def _told(rows: Rows, results: list[dict[str, Any]]) -> str:
