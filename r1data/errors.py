@@ -17,6 +17,7 @@ R1Error                what is wrong, where, and `remedy`: what to do
     Refused            a server that lineage events were sent to takes none, or not this one
     BudgetExhausted    sampling has spent what the recipe allows one run
   Transient            a retry may help: network, a server that went away
+    StoreUnavailable   the store did not answer, or asked for patience, for longer than its client waits
     LeaseHeld          another run works on the same
     EndpointError      an OpenAI-compatible server did not answer as it should
 """
@@ -98,6 +99,10 @@ class Refused(Terminal):
 
 class RunStopped(Terminal):
     """Somebody stopped the run."""
+
+
+class StoreUnavailable(Transient):
+    """The store is away or overloaded; nothing half-written can be seen."""
 
 
 class LeaseHeld(Transient):

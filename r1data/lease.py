@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from r1data.errors import LakeError, LeaseHeld, RunStopped, StorageError
+from r1data.errors import LakeError, LeaseHeld, RunStopped, StorageError, StoreUnavailable
 from r1data.storage import Lake
 
 RENEWED_S = 10.0
@@ -77,7 +77,7 @@ def _acquire(
 
 def _renew(lake: Lake, path: str, me: dict[str, Any], ended: threading.Event) -> None:
     while not ended.wait(RENEWED_S):
-        with suppress(StorageError):  # the next one may be written before it expires
+        with suppress(StorageError, StoreUnavailable):  # the next one may be written before it expires
             if _owner(lake, path).get("owner") not in (None, me["owner"]):
                 return  # this process was asleep for too long
             lake.write(path, json.dumps({**me, "renewed": time.time()}).encode())

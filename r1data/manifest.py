@@ -90,19 +90,7 @@ def checkpoint_digest(files: tuple[FileEntry, ...]) -> str:
 
 def is_committed(lake: Lake, path: str) -> bool:
     """Whether a directory holds a committed dataset or checkpoint."""
-    return lake.exists(f"{path}/{MANIFEST}")
-
-
-def find_manifest(lake: Lake, path: str) -> Manifest | None:
-    """The manifest of a directory, by one request; None where nothing is committed, `CorruptShard` where it is torn."""
-    try:
-        data = lake.read(f"{path}/{MANIFEST}")
-    except NoSuchObject:
-        return None
-    try:
-        return Manifest.model_validate_json(data)
-    except ValidationError as e:
-        raise CorruptShard(f"{lake.uri(path)}/{MANIFEST}: not a manifest: {e}", "restore it from a copy") from e
+    return find_manifest(lake, path) is not None
 
 
 def read_manifest(lake: Lake, path: str) -> Manifest:
@@ -112,6 +100,16 @@ def read_manifest(lake: Lake, path: str) -> Manifest:
         remedy = "the run that was to write it did not end: run again (finished shards are kept)"
         raise MissingManifest(f"{lake.uri(path)}: no {MANIFEST}, so nothing is published here", remedy)
     return found
+
+
+def find_manifest(lake: Lake, path: str) -> Manifest | None:
+    """The manifest of a directory if it holds a committed dataset or checkpoint; `CorruptShard` where it is torn."""
+    if (data := lake.get(f"{path}/{MANIFEST}")) is None:
+        return None
+    try:
+        return Manifest.model_validate_json(data)
+    except ValidationError as e:
+        raise CorruptShard(f"{lake.uri(path)}/{MANIFEST}: not a manifest: {e}", "restore it from a copy") from e
 
 
 @dataclass(frozen=True)
@@ -157,5 +155,9 @@ def read_rows(lake: Lake, manifest: Manifest, columns: list[str] | None = None) 
 def corrupt_files(lake: Lake, manifest: Manifest) -> Iterator[str]:
     """Names of shards or files that are missing or differ from their SHA-256."""
     for entry in (*manifest.entries, *manifest.beside):
-        if not lake.exists(entry.path) or lake.sha256(entry.path) != entry.sha256:
+        try:
+            same = lake.sha256(entry.path) == entry.sha256
+        except NoSuchObject:
+            same = False
+        if not same:
             yield entry.path

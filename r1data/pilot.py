@@ -75,10 +75,10 @@ def pilot_file(recipe: str, node: str) -> str:
 def read_pilot(lake: Lake, recipe: str, node: str, note: Callable[[str], None] = lambda _: None) -> Pilot | None:
     """The record of a node's last sampling; one that is torn or of an older format is noted and passed over."""
     name = pilot_file(recipe, node)
-    if not lake.exists(name):
+    if (data := lake.get(name)) is None:
         return None
     try:
-        found = Pilot.model_validate_json(lake.read(name))
+        found = Pilot.model_validate_json(data)
     except ValidationError as e:
         note(f"{lake.uri(name)}: not a record of a pilot ({e.error_count()} faults), passed over")
         return None

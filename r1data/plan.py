@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from r1data.errors import CorruptShard
-from r1data.manifest import Manifest, find_manifest
+from r1data.manifest import Manifest, find_manifest, read_manifest
 from r1data.pins import pinned
 from r1data.recipe import Recipe
-from r1data.refs import find_ref, list_refs, resolve
+from r1data.refs import find_ref
 from r1data.review import read_review, undecided
 from r1data.reviewing import decided
 from r1data.stages import graph
@@ -61,9 +61,9 @@ def _line(lake: Lake, recipe: Recipe, node: Node, done: dict[str, Manifest]) -> 
 
 def _elsewhere(lake: Lake, node: Node) -> dict[str, Manifest]:
     """The inputs that other recipes made, as far as this lake has them."""
-    refs = {name: name.removeprefix(ELSEWHERE) for name in set(node.inputs.values()) - node.needs}
-    there = set(list_refs(lake)) if refs else set()
-    return {name: resolve(lake, ref) for name, ref in refs.items() if ref in there}
+    names = set(node.inputs.values()) - node.needs
+    refs = {name: ref for name in names if (ref := find_ref(lake, name.removeprefix(ELSEWHERE)))}
+    return {name: read_manifest(lake, ref.current.path) for name, ref in refs.items()}
 
 
 def _why(lake: Lake, recipe: Recipe, node: Node, digests: dict[str, str]) -> str:

@@ -7,7 +7,7 @@ import difflib
 
 from pydantic import ValidationError
 
-from r1data.errors import CorruptShard, LakeError, NoSuchObject
+from r1data.errors import CorruptShard, LakeError
 from r1data.manifest import MANIFEST, Manifest, read_manifest
 from r1data.params import Params
 from r1data.storage import Lake
@@ -42,10 +42,10 @@ def list_refs(lake: Lake) -> list[str]:
 
 def find_ref(lake: Lake, name: str) -> Ref | None:
     """The ref of a name, by one request; None where there is none."""
-    try:
-        return Ref.model_validate_json(lake.read(ref_file(name)))
-    except NoSuchObject:
+    if (data := lake.get(ref_file(name))) is None:
         return None
+    try:
+        return Ref.model_validate_json(data)
     except ValidationError as e:
         raise CorruptShard(f"{lake.uri(ref_file(name))}: not a ref: {e}", "restore it, or run the recipe again") from e
 

@@ -61,10 +61,10 @@ def review_file(digest: str) -> str:
 def read_review(lake: Lake, manifest: Manifest) -> Review | None:
     """The decision about a dataset, if there is one."""
     name = review_file(manifest.digest)
-    if not lake.exists(name):
+    if (data := lake.get(name)) is None:
         return None
     try:
-        return Review.model_validate_json(lake.read(name))
+        return Review.model_validate_json(data)
     except ValidationError as e:
         raise CorruptShard(f"{lake.uri(name)}: not a review: {e}", "delete it and review again") from e
 

@@ -76,8 +76,7 @@ class Runner:
         inputs = {role: self._input(name) for role, name in node.inputs.items()}
         key = node.key({role: m.digest for role, m in inputs.items()})
         folder = node.folder(key)
-        manifest = find_manifest(self.lake, folder)
-        skipped = manifest is not None
+        manifest, skipped = find_manifest(self.lake, folder), True
         if manifest is None:
             self.report(f"{node.name}: {node.step.name} ({node.step.kind})")
             skipped = self._compute_once(node, key, inputs)
@@ -195,8 +194,8 @@ class Runner:
     ) -> Shard:
         key = node.key({**{r: s.digest for r, s in parts.items()}, **digests})
         pointer = f"shards/{key}.json"
-        if self.lake.exists(pointer):
-            shard = Shard.model_validate_json(self.lake.read(pointer))
+        if known := self.lake.get(pointer):
+            shard = Shard.model_validate_json(known)
             if self.lake.exists(shard.path):
                 return shard
         frames = {r: pl.DataFrame(self.lake.read_table(s.path, s.sha256)) for r, s in parts.items()}

@@ -1,10 +1,9 @@
 """`Lake`: one root URL (a directory, `file://` or `s3://`) through fsspec. Every path is relative to the root.
 
 Invariant: a reader sees a whole object or none. Local files are written beside,
-synced and renamed; S3 objects are one PUT.
+synced and renamed; S3 objects are one PUT, or one multipart upload that exists when it is completed.
 """
 
-import errno
 import hashlib
 import io
 import os
@@ -22,12 +21,14 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from r1data.digest import digest_bytes
-from r1data.errors import CorruptShard, LakeError, NoSuchObject, StorageError
+from r1data.errors import CorruptShard, NoSuchObject, StorageError
+from r1data.store_errors import in_our_words
 
 PIECE = 8 << 20
 BATCH_ROWS = 1_024
 GROUP_BYTES = 4 << 20  # of values: a reader of one row takes one group of each column, 1 to 2 MB of 4 kB texts
 GROUP_ROWS = (1_024, 65_536)
+S3_TRIES = 2  # s3fs' own, around botocore's five; with its default a read of a server that hangs takes half an hour
 ZSTD_LEVEL = 1  # intermediate tables: 139 MB/s a core against 57 at level 3, for a fifth more bytes
 
 
@@ -50,11 +51,19 @@ class Lake:
 
     @classmethod
     def open(cls, url: str, **options: Any) -> "Lake":
-        """The lake at a URL; `options` go to the file system (S3 endpoint, profile, keys), as fsspec users expect."""
+        """The lake at a URL; `options` go to the file system (S3 endpoint, profile, keys), as fsspec users expect.
+
+        Listings are never cached: other processes write to the lake too. docs/s3.md has the settings.
+        """
+        remedy = "use a directory, file:///path or s3://bucket/prefix"
         try:
-            fs, root = fsspec.core.url_to_fs(str(url), **options)
+            fs, root = fsspec.core.url_to_fs(str(url), **{"use_listings_cache": False, **options})
         except (ValueError, ImportError) as e:
-            raise StorageError(f"lake {url}: {e}", "use a directory, file:///path or s3://bucket/prefix") from e
+            raise StorageError(f"lake {url}: {e}", remedy) from e
+        if not root.strip("/"):
+            raise StorageError(f"lake {url}: names no bucket or directory", remedy)
+        if "s3" in fs.protocol:
+            fs.retries = S3_TRIES
         return cls(url=str(url), fs=fs, root=root.rstrip("/"))
 
     @property
@@ -73,13 +82,20 @@ class Lake:
     def exists(self, name: str) -> bool:
         """Whether an object of that name exists."""
         with storage_errors(self, name):
-            self.fs.invalidate_cache()
             return bool(self.fs.exists(self.path(name)))
 
     def read(self, name: str) -> bytes:
-        """An object's bytes; `LakeError` where there is none."""
+        """An object's bytes; `NoSuchObject` where there is none. One request on S3, tried again if it breaks off."""
+        one = {"max_concurrency": 1} if "s3" in self.fs.protocol else {}  # s3fs would ask for the size first
         with storage_errors(self, name):
-            return bytes(self.fs.cat_file(self.path(name)))
+            return bytes(self.fs.cat_file(self.path(name), **one))
+
+    def get(self, name: str) -> bytes | None:
+        """An object's bytes, or None: cheaper than to ask first whether it exists."""
+        try:
+            return self.read(name)
+        except NoSuchObject:
+            return None
 
     def write(self, name: str, data: bytes) -> None:
         """Write an object whole: atomic on local disks (temporary file, fsync, rename) and on S3 (one PUT)."""
@@ -106,8 +122,7 @@ class Lake:
     def names(self, prefix: str) -> list[str]:
         """Names of all objects below a prefix, sorted; temporary files of unfinished writes left out."""
         with storage_errors(self, prefix):
-            self.fs.invalidate_cache()
-            found = self.fs.find(self.path(prefix)) if self.fs.exists(self.path(prefix)) else []
+            found = self.fs.find(self.path(prefix))
         names = (f.removeprefix(self.root).lstrip("/") for f in found)
         return sorted(n for n in names if not n.rsplit("/", 1)[-1].startswith("."))
 
@@ -122,7 +137,7 @@ class Lake:
 
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is no error."""
-        with suppress(LakeError), storage_errors(self, name):
+        with suppress(NoSuchObject), storage_errors(self, name):
             self.fs.rm_file(self.path(name))
 
     def copy(self, source: str, target: str) -> None:
@@ -131,7 +146,7 @@ class Lake:
             self.write(target, self.read(source))
             return
         with storage_errors(self, source):
-            self.fs.copy(self.path(source), self.path(target))
+            self.fs.cp_file(self.path(source), self.path(target))
 
     def write_table(self, name: str, table: pa.Table) -> tuple[int, str]:
         """Write Parquet (zstd, statistics, row groups of about GROUP_BYTES); returns (bytes, SHA-256 of the file)."""
@@ -225,24 +240,10 @@ def _write_local(path: Path, pieces: Iterable[bytes]) -> tuple[int, str]:
 @contextmanager
 def storage_errors(lake: Lake, name: str) -> Iterator[None]:
     """What the operating system or the S3 client says, as one clear error with the object's name."""
-    where = f"{lake.url.rstrip('/')}/{name}"
     try:
         yield
-    except FileNotFoundError as e:
-        raise NoSuchObject(f"{where}: no such object (or no such bucket)", "check the lake's URL and the name") from e
-    except PermissionError as e:
-        remedy = (
-            "check the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE) and the rights of the folder"
-        )
-        raise StorageError(f"{where}: access denied: {e}", remedy) from e
-    except OSError as e:
-        if e.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
-            raise StorageError(
-                f"{where}: no space left: {e}", "free space or move the lake; nothing was published"
-            ) from e
-        raise StorageError(f"{where}: {type(e).__name__}: {e}", "check the store's endpoint and that it is up") from e
     except Exception as e:
-        if type(e).__module__.partition(".")[0] not in {"botocore", "aiobotocore", "aiohttp"}:
+        ours = in_our_words(e, f"{lake.url.rstrip('/')}/{name}")
+        if ours is None:
             raise
-        remedy = "check credentials, region and endpoint of the S3 store"
-        raise StorageError(f"{where}: {type(e).__name__}: {e}", remedy) from e
+        raise ours from e

@@ -4,7 +4,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -16,7 +15,7 @@ from r1data.manifest import corrupt_files
 from r1data.refs import list_refs, resolve
 from r1data.storage import Lake
 from tests.running import digests, ended, environment, kill_at, run, start
-from tests.s3_server import s3_server
+from tests.s3 import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 KILLED_AT = ("base: pretrain", "step 2/3", "cold_start/verdicts", "rm_safe", "eval/dev1/candidates")
@@ -94,25 +93,18 @@ def test_the_entry_point_asks_the_plan_first(finished: Lake, tmp_path: Path) -> 
     assert "| prefect\n" not in done.stderr
 
 
-@pytest.fixture
-def s3(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A real S3 server on loopback; what its clients need in their environment."""
-    with s3_server(tmp_path) as told:
-        yield told
-
-
-def test_the_same_on_s3(finished: Lake, s3: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in s3.items():
+def test_the_same_on_s3(finished: Lake, s3: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
     Lake.open("s3://runs/lake").fs.mkdir("runs")
-    run(["run", "smoke"], "s3://runs/lake", tmp_path / "scratch", s3)
+    run(["run", "smoke"], "s3://runs/lake", tmp_path / "scratch", s3.environment)
     lake = Lake.open("s3://runs/lake")
     assert digests(lake) == digests(finished)
     assert r1data.scan("smoke/sft_mix", "s3://runs/lake").collect().height == resolve(lake, "smoke/sft_mix").rows
 
 
-def test_wrong_s3_credentials_are_one_clear_error(s3: dict[str, str], tmp_path: Path) -> None:
-    wrong = {**s3, "AWS_SECRET_ACCESS_KEY": "not-the-secret"}
+def test_wrong_s3_credentials_are_one_clear_error(s3: Server, tmp_path: Path) -> None:
+    wrong = {**s3.environment, "AWS_SECRET_ACCESS_KEY": "not-the-secret"}
     status, out = ended(["run", "smoke"], "s3://runs/lake", tmp_path / "scratch", wrong)
     assert status == 1
     assert "Traceback" not in out

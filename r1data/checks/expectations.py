@@ -11,7 +11,7 @@ from r1data.checks.engine import outcome_of
 from r1data.checks.page import page
 from r1data.checks.quarantine import QUARANTINE, quarantined, write_quarantine
 from r1data.checks.suites import about, columns_of, narrow, suite_of
-from r1data.errors import CheckFailed, NoSuchObject
+from r1data.errors import CheckFailed
 from r1data.manifest import Rows
 
 CHECKS = "_checks"
@@ -36,20 +36,16 @@ def validate(rows: Rows) -> tuple[dict[str, object], ...]:
         told = f"{aside.height:,} rows that fail: {write_quarantine(rows, aside)}; " if aside.height else ""
         remedy = f"nothing was published. {told}all results: {place}. Mend the step, or the suite in "
         raise CheckFailed(_told(rows, results), remedy + f"schemas/expectations/{rows.table}.json")
-    if rows.lake.exists(f"{rows.folder}/{QUARANTINE}"):  # of an earlier try
-        rows.lake.delete(f"{rows.folder}/{QUARANTINE}")
+    rows.lake.delete(f"{rows.folder}/{QUARANTINE}")  # of an earlier try
     return tuple(results)
 
 
 def held_before(rows: Rows) -> bool:
     """Whether these very files were found right before, or nothing is asked of them."""
-    name = f"{rows.folder}/{CHECKS}/{rows.table}.json"
     if suite_of(rows.table) is None:
         return True
-    try:
-        return bool(json.loads(rows.lake.read(name))["success"])
-    except NoSuchObject:
-        return False
+    data = rows.lake.get(f"{rows.folder}/{CHECKS}/{rows.table}.json")
+    return data is not None and bool(json.loads(data)["success"])
 
 
 def _told(rows: Rows, results: list[dict[str, Any]]) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Any
 
-from r1data.errors import StorageError
+from r1data.errors import StorageError, StoreUnavailable
 from r1data.generate.pool import Pool
 
 PART_ROWS = 1_000
@@ -63,7 +63,7 @@ class Recorder:
         for attempt in range(1, TRIES + 1):
             try:
                 self.pool.add(rows)
-            except StorageError:
+            except (StorageError, StoreUnavailable):
                 if attempt == TRIES:
                     raise
                 time.sleep(attempt)

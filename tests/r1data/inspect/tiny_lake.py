@@ -201,7 +201,11 @@ def nodes(mark: str = "") -> list[Node]:
 
 def make_lake(folder: Path, mark: str = "") -> Lake:
     """Run the recipe in a folder."""
-    lake = Lake.open(str(folder))
+    return run_in(Lake.open(str(folder)), mark)
+
+
+def run_in(lake: Lake, mark: str = "") -> Lake:
+    """Run the recipe in a lake; what is done is skipped."""
     runner = Runner(lake, RECIPE, Services(lake), report=lambda _: None)
     for node in nodes(mark):
         runner.run(node)

@@ -1,0 +1,71 @@
+"""A real S3 server: Polars reads with the rights that the lake's client has; uploads that never ended are found."""
+
+from pathlib import Path
+
+import pytest
+
+import r1data
+from r1data.digest import row_id
+from r1data.garbage import garbage
+from r1data.storage import Lake
+from r1data.uploads import abort, unfinished_uploads
+from tests.r1data.inspect.large import REF, large
+from tests.s3 import Server
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def server(s3: Server) -> dict[str, str]:
+    return s3.environment
+
+
+@pytest.fixture
+def lake(server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Lake:
+    for name, value in server.items():
+        monkeypatch.setenv(name, value)
+    lake = Lake.open("s3://runs/some/lake", skip_instance_cache=True)
+    lake.fs.makedirs("runs", exist_ok=True)
+    large(lake, shards=2, rows=50)
+    return lake
+
+
+def test_scan_with_the_environment(lake: Lake) -> None:
+    found = r1data.scan(REF, lake).filter(candidate_id=row_id("candidate", 7)).collect()
+    assert found["completion_tokens"].to_list() == [7]
+
+
+def test_scan_with_keys_that_were_given(lake: Lake, server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in server:
+        monkeypatch.delenv(name)
+    given = {"key": "testuser", "secret": "testsecret", "endpoint_url": server["AWS_ENDPOINT_URL"]}
+    other = Lake.open(lake.url, skip_instance_cache=True, **given)
+    assert r1data.scan(REF, other).collect().height == 100
+
+
+def test_scan_with_a_profile(
+    lake: Lake, server: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in server:
+        monkeypatch.delenv(name)
+    lines = [f"{name.lower()}={value}" for name, value in server.items() if "KEY" in name]
+    lines += ["region=us-east-1", f"endpoint_url={server['AWS_ENDPOINT_URL']}"]
+    (tmp_path / "config").write_text("\n".join(["[profile mine]", *lines]))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    other = Lake.open(lake.url, skip_instance_cache=True, profile="mine")
+    assert r1data.sample(REF, n=3, lake=other).height == 3
+
+
+def test_uploads_that_never_ended_are_found_in_this_lake_alone(lake: Lake) -> None:
+    for key in ("some/lake/data/x", "some/other/y"):
+        lake.fs.call_s3("create_multipart_upload", Bucket="runs", Key=key)
+    (found,) = unfinished_uploads(lake)
+    assert found.name == "data/x"
+    abort(lake, found)
+    assert unfinished_uploads(lake) == []
+
+
+def test_garbage_is_found_on_s3(lake: Lake) -> None:
+    name = f"data/x/{'0' * 32}/part.parquet"
+    lake.write(name, b"x")
+    assert [o.name for u in garbage(lake, -60) for o in u.objects] == [name]
