@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from r1data import telemetry
 from r1data.errors import R1Error
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Options:
 
 def main() -> None:
     """Run a command; the entry point of the `r1` script."""
+    telemetry.off()
     options = Options()
     try:
         app(obj=options)
