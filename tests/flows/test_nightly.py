@@ -1,6 +1,7 @@
 """Nights on a real server: two never overlap, nothing new is said, and a person is told of faults."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -103,13 +104,15 @@ def test_nothing_new_is_said_and_what_is_there_published(
     finished: Lake, prefect_server: tuple[str, Path], tmp_path: Path
 ) -> None:
     api, _ = prefect_server
-    code = f"from flows.nightly import nightly; nightly(recipe='smoke', lake={finished.url!r}, return_state=True)"
+    folder = tmp_path / "lake"
+    shutil.copytree(finished.root, folder)
+    code = f"from flows.nightly import nightly; nightly(recipe='smoke', lake={str(folder)!r}, return_state=True)"
     status, out = _night(api, tmp_path, code)
     assert status == 0, out[-3000:]
     state = _state(api, "nightly-smoke")
     assert state["type"] == "COMPLETED", state
     assert state["message"].startswith("nothing new: all ")
-    published = [ref for ref in list_refs(finished) if ref.startswith("current/")]
+    published = [ref for ref in list_refs(Lake.open(str(folder))) if ref.startswith("current/")]
     assert published == ["current/smoke/distill", "current/smoke/r1"]
     assert len(_post(f"{api}/flow_runs/filter", {})) == 1, "no stage was started"
     (page,) = _post(f"{api}/artifacts/filter", {"artifacts": {"key": {"any_": ["smoke-nightly"]}}})
