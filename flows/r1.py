@@ -176,8 +176,7 @@ def run_stage(session: Session, stage: str) -> None:
             funnel_artifact(session.lake, f"{session.recipe.name}/{dropped}")
         create_table_artifact(rows, key=artifact_key(session.recipe.name, stage), description=f"stage {stage}")
 
-    # Prefect knows subflows by function and order and, when a run is run again, leaves out those that ended: the lake
-    # says what is done, and the stages after it need to be told so.
+    # Prefect finds the subflows of an earlier attempt by function and order; stages that run side by side have no order
     subflow.__qualname__ = f"{stage}_{_attempt()}"
     flow(name=stage, flow_run_name=stage)(subflow)()
 

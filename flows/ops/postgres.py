@@ -5,6 +5,7 @@ It listens on loopback alone and asks for a password, which lies beside the data
 
 import importlib.util
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -38,7 +39,10 @@ def binaries() -> Path | None:
 
 def as_user() -> dict[str, Any]:
     """How its processes are started: PostgreSQL refuses to be root, so that root starts it as `nobody`."""
-    return {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
+    if os.getuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
 def unreachable(folder: Path, programs: Path) -> str:
@@ -49,7 +53,7 @@ def unreachable(folder: Path, programs: Path) -> str:
         shutil.chown(folder, user["user"], user["group"])
     for path, test in ((folder, "-w"), (programs / "postgres", "-x")):
         if subprocess.run(["test", test, str(path)], cwd="/", check=False, **user).returncode:
-            return f"{path} cannot be reached by the user {user.get('user', 'that runs this')}"
+            return f"{path} cannot be reached by the user {'nobody' if user else 'that runs this'}"
     return ""
 
 

@@ -24,6 +24,7 @@ from r1data.errors import StageFailed
 from r1data.params import Params
 
 READY_S = 180.0
+ROUNDS = 3
 POOLS = ("cpu", "gpu")
 SQLITE = "WARNING: {}: Prefect gets SQLite, which locks under workers; for one person's look, not for the night"
 
@@ -79,8 +80,8 @@ class Machine:
         if not (last or marked(self.state.mark)):
             self.say("nothing is up")
         kept = {p.pid for p in last} | {c.pid for p in last for c in p.children(recursive=True)}
-        while left := [p for p in marked(self.state.mark) if p.pid not in kept]:
-            end(left)
+        for _ in range(ROUNDS):  # a worker may have started another one meanwhile
+            end([p for p in marked(self.state.mark) if p.pid not in kept])
         for process in last:
             if process.pid == processes.get("postgres", _NOBODY).pid:
                 postgres.end(process)
