@@ -1,6 +1,8 @@
 # make demo   installs, runs the whole recipe on this machine's CPU, prints where to look
 # make test   installs, runs the tests          make slow   the slower suites
 # make check  lint, types, layers, sizes        make fmt    formats
+# make up     starts Prefect with its database, workers and deployments here; make down ends them, data stays
+# make deploy puts the deployments of prefect.yaml on the server of PREFECT_API_URL
 # make clean  removes what was installed or cached; the lake stays
 SHELL := /bin/bash
 BIN := .venv/bin
@@ -10,7 +12,7 @@ PYTEST = seed=$${PYTHONHASHSEED:-$$(shuf -i 1-4294967295 -n 1)}; echo "PYTHONHAS
 	env -i PATH="$$PATH" HOME="$$HOME" LANG=C.UTF-8 $${CI:+CI="$$CI"} OMP_NUM_THREADS=1 PYTHONHASHSEED=$$seed \
 	$(BIN)/python -m pytest -q
 
-.PHONY: help demo test check slow fmt clean install
+.PHONY: help demo test check slow fmt clean install up down deploy
 .NOTPARALLEL:
 
 help:
@@ -23,6 +25,9 @@ install: .venv/installed
 
 demo: install
 	@$(BIN)/python -m flows demo
+
+up down deploy: install
+	@$(BIN)/python -m flows.ops $@
 
 test: install
 	@$(PYTEST) -m "not slow"

@@ -97,11 +97,11 @@ def run_shards(by: str, url: str, scratch: Path) -> float:
 def _by_flow(session: Session) -> None:
     from prefect import flow
 
-    from flows.r1 import subflow
+    from flows.r1 import run_stage
 
     @flow(name="bench")
     def bench() -> None:
-        session.run_stages(lambda stage: subflow(session, stage))
+        session.run_stages(lambda stage: run_stage(session, stage))
 
     bench()
 

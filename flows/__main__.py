@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from flows.environment import defaults
 from r1data.cli.live import LiveProgress
 from r1data.cli.printing import print_table
 from r1data.errors import R1Error
@@ -63,18 +64,10 @@ def _run(name: str) -> int:
 
 
 def _prefect_environment() -> None:
-    """Defaults that Prefect reads at import; what the user set wins."""
-    home = Path(".prefect").absolute()
-    defaults = {
-        "PREFECT_HOME": str(home),
-        "PREFECT_LOCAL_STORAGE_PATH": str(home / "storage"),
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
-        "PREFECT_LOGGING_LEVEL": "WARNING",
-    }
-    for key, value in defaults.items():
-        os.environ.setdefault(key, value)
-    # Prefect makes the folder but not its parents, and without it retries for minutes
-    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+    """An embedded server, quiet and with time to start."""
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    defaults(Path(".prefect").absolute())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ Only names travel between tasks, and the lake knows what is done.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -35,6 +37,8 @@ from r1data.reviewing import decide, edit_lines, review_markdown
 from r1data.run import Session, on_cluster
 from r1data.settings import Settings
 from r1data.spending import Spending
+from r1data.stages.sampling import GenerateParams
+from r1data.telemetry import switch_off
 from r1data.watching import watched_by
 
 LIVE: ContextVar[LiveProgress | None] = ContextVar("live", default=None)
@@ -47,12 +51,20 @@ def _transient(task: "Task[..., Any]", run: TaskRun, state: "State[Any]") -> boo
 
 @flow(name="r1", flow_run_name="r1-{recipe}", validate_parameters=False)
 def r1(recipe: str = "demo", lake: str | None = None) -> str:
-    """The whole recipe, stage by stage; returns the URI of the report.
+    """The whole recipe, stage by stage; returns the URI of the report. What is done already is skipped.
 
     Args:
-        recipe: a shipped recipe's name (demo, smoke, deepseek-r1, qwen-7b) or a .toml file
-        lake: root URL of the lake; R1_LAKE or ./lake by default
+        recipe: a shipped recipe (demo, smoke, deepseek-r1, qwen-7b) or a .toml file on the worker's machine
+        lake: root URL of the lake; where it is empty R1_LAKE of the worker, else ./lake
     """
+    with open_session(recipe, lake) as session:
+        return run_whole(session)
+
+
+@contextmanager
+def open_session(recipe: str, lake: str | None) -> Iterator[Session]:
+    """The session of this flow run: its id as a label, progress as artifacts of it."""
+    switch_off()
     settings = Settings.from_environment(lake=lake)
     context = FlowRunContext.get()
     run_id = str(context.flow_run.id) if context and context.flow_run else ""
@@ -69,16 +81,26 @@ def r1(recipe: str = "demo", lake: str | None = None) -> str:
             spending=live.spending,
         ) as session,
     ):
-        done: list[str] = []
-        if session.recipe.cold_start.review == "wait":
-            done = list(session.run_stages(lambda stage: subflow(session, stage), ["cold_start"]))
-            _ask_for_review(session)
-        session.run_stages(lambda stage: subflow(session, stage), done=done)
-        name = session.recipe.name
-        text = f"{evaluation_markdown(session.lake, name)}\n\n{claims_markdown(session.lake, name)}"
-        create_markdown_artifact(text, key=artifact_key(name, "evaluation"))
-        create_markdown_artifact(audit_markdown(session.lake, name), key=artifact_key(name, "audit"))
-        return write_report(session.lake, name)
+        yield session
+
+
+def run_whole(session: Session) -> str:
+    """All stages, asking a person where the recipe says so, then the artifacts; the URI of the report."""
+    done: list[str] = []
+    if session.recipe.cold_start.review == "wait":
+        done = list(session.run_stages(lambda stage: run_stage(session, stage), ["cold_start"]))
+        _ask_for_review(session)
+    session.run_stages(lambda stage: run_stage(session, stage), done=done)
+    return report(session)
+
+
+def report(session: Session) -> str:
+    """Evaluation, claims and audit as artifacts, and the page of the run; its URI."""
+    name = session.recipe.name
+    text = f"{evaluation_markdown(session.lake, name)}\n\n{claims_markdown(session.lake, name)}"
+    create_markdown_artifact(text, key=artifact_key(name, "evaluation"))
+    create_markdown_artifact(audit_markdown(session.lake, name), key=artifact_key(name, "audit"))
+    return write_report(session.lake, name)
 
 
 class ReviewForm(RunInput):
@@ -138,8 +160,8 @@ def _write_down(session: Session, form: ReviewForm) -> None:
         get_run_logger().info(line)
 
 
-def subflow(session: Session, stage: str) -> None:
-    """Run one stage as a subflow and leave its counts and funnels as artifacts."""
+def run_stage(session: Session, stage: str) -> None:
+    """Run one stage as a subflow and leave its counts and funnels as artifacts; what uses GPUs has the tag `gpu`."""
 
     @task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=_transient)
     def node(name: str) -> dict[str, Any]:
@@ -150,9 +172,8 @@ def subflow(session: Session, stage: str) -> None:
         told = {"node": name, "rows": manifest.rows, "was there": skipped, "seconds": took}
         return {**told, "path": manifest.path, "checks": pages}
 
-    @flow(name=stage, flow_run_name=stage)
-    def run_stage() -> None:
-        rows = list(session.run_nodes(stage, lambda name: node.with_options(task_run_name=name)(name)).values())
+    def subflow() -> None:
+        rows = list(session.run_nodes(stage, lambda name: node.with_options(**_options(session, name))(name)).values())
         outputs = ((r["node"], session.nodes[r["node"]].step.output) for r in rows)
         made = {f"{session.recipe.name}/{name}" for name, output in outputs if output and output.name == "drops"}
         # finding where funnels begin reads the manifest of every ref: only for a stage that drops rows
@@ -160,4 +181,19 @@ def subflow(session: Session, stage: str) -> None:
             funnel_artifact(session.lake, ref)
         create_table_artifact(rows, key=artifact_key(session.recipe.name, stage), description=f"stage {stage}")
 
-    run_stage()
+    # Prefect finds the subflows of an earlier attempt by function and order; stages that run side by side have no order
+    subflow.__qualname__ = f"{stage}_{_attempt()}"
+    flow(name=stage, flow_run_name=stage)(subflow)()
+
+
+def _attempt() -> int:
+    """How often this flow run was begun."""
+    context = FlowRunContext.get()
+    return context.flow_run.run_count if context and context.flow_run else 1
+
+
+def _options(session: Session, name: str) -> dict[str, Any]:
+    """How a node's task is shown, and its tag: the server limits how many tasks `gpu` run at a time."""
+    node = session.nodes[name]
+    uses_gpu = node.step.kind == "train" or isinstance(node.params, GenerateParams)
+    return {"task_run_name": name, "tags": {"gpu"} if uses_gpu else set()}

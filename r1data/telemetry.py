@@ -10,6 +10,7 @@ from collections.abc import Mapping, MutableMapping
 SWITCHES = {
     "DO_NOT_TRACK": "1",  # Prefect's client, Hugging Face hub, vLLM
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "VLLM_NO_USAGE_STATS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "GX_ANALYTICS_ENABLED": "false",  # Great Expectations

@@ -10,7 +10,7 @@ from typing import Literal
 
 import polars as pl
 
-from r1data.manifest import read_rows
+from r1data.manifest import Manifest, read_rows
 from r1data.outcomes.evaluation import interval
 from r1data.refs import list_refs, resolve
 from r1data.report.evaluation import NOTHING, Estimate, estimates, markdown
@@ -84,7 +84,12 @@ def _by_problem(lake: Lake, recipe: str, checkpoint: str) -> pl.DataFrame:
     name = f"{recipe}/eval/{checkpoint}/verdicts"
     if name not in list_refs(lake):
         return pl.DataFrame(schema={"problem_id": pl.String, "share": pl.Float64})
-    verdicts = pl.DataFrame(read_rows(lake, resolve(lake, name), ["problem_id", "verdict"]))
+    return shares_of(lake, resolve(lake, name))
+
+
+def shares_of(lake: Lake, manifest: Manifest) -> pl.DataFrame:
+    """(problem_id, share) of a table of verdicts: pass@1 of each problem over its decided samples."""
+    verdicts = pl.DataFrame(read_rows(lake, manifest, ["problem_id", "verdict"]))
     decided = verdicts.filter(pl.col("verdict") != "undecided")
     return decided.group_by("problem_id").agg(share=(pl.col("verdict") == "correct").mean())
 

@@ -43,3 +43,14 @@ def test_children_get_the_switches_without_any_in_the_parent() -> None:
     assert run_child([sys.executable, "-c", SHOW], told.append) is None
     assert told == [OFF]
     assert not SWITCHES.keys() & os.environ.keys()
+
+
+def test_make_up_switches_off() -> None:
+    code = f"from flows.ops.__main__ import main\ntry: main([])\nexcept SystemExit: pass\n{SHOW}"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert run.stdout.splitlines()[-1] == OFF, run.stderr
+
+
+def test_operations_names_every_switch() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert [name for name, value in SWITCHES.items() if f"`{name}={value}`" not in page] == []

@@ -1,0 +1,90 @@
+"""What becomes of runs whose process or machine is gone: `python -m flows.ops reap`, one for a server.
+
+Prefect's documented zombie automation takes suspended runs for dead. This looks at RUNNING ones alone: without a
+heartbeat for three of its periods a run is Crashed. Crashed runs of deployments tagged `rerun` are scheduled again,
+twice at most and within an hour; what they finished is in the lake and skipped.
+"""
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import PrefectException
+from prefect.states import Crashed, Scheduled
+
+from flows.environment import HEARTBEAT_S
+
+EVERY_S = 30.0
+SILENT_S = 3.0 * HEARTBEAT_S
+WITHIN = dt.timedelta(hours=1)
+ATTEMPTS = 3
+TAG = "rerun"
+PAGE = 200
+
+
+async def reap(client: PrefectClient, silent_s: float = SILENT_S, say: Callable[[str], None] = print) -> None:
+    """Look once."""
+    for run in await _in_state(client, StateType.RUNNING):
+        silent = _now() - await _last_sign(client, run)
+        if silent.total_seconds() > silent_s:
+            told = f"no heartbeat for {silent.total_seconds():.0f} s: its process or machine is gone"
+            await client.set_flow_run_state(run.id, Crashed(message=told), force=True)
+            say(f"{run.name} ({run.id}): {told}")
+    for run in await _in_state(client, StateType.CRASHED):
+        if await _to_run_again(client, run):
+            told = f"run again after a crash, attempt {run.run_count + 1} of {ATTEMPTS}"
+            await client.set_flow_run_state(run.id, Scheduled(name="AwaitingRetry", message=told), force=True)
+            say(f"{run.name} ({run.id}): {told}")
+
+
+async def watch(silent_s: float = SILENT_S, every_s: float = EVERY_S, say: Callable[[str], None] = print) -> None:
+    """Look again and again; a server that does not answer is waited for."""
+    async with get_client() as client:
+        while True:
+            try:
+                await reap(client, silent_s, say)
+            except (httpx.HTTPError, PrefectException) as e:
+                say(f"{type(e).__name__}: {e}; looks again in {every_s:.0f} s")
+            await asyncio.sleep(every_s)
+
+
+async def _in_state(client: PrefectClient, kind: StateType) -> list[FlowRun]:
+    chosen = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[kind])))
+    found: list[FlowRun] = []
+    while page := await client.read_flow_runs(flow_run_filter=chosen, limit=PAGE, offset=len(found)):
+        found += page
+    return found
+
+
+async def _last_sign(client: PrefectClient, run: FlowRun) -> dt.datetime:
+    """The latest of its last heartbeat and its present state's time."""
+    asked = {
+        "event": {"name": ["prefect.flow-run.heartbeat"]},
+        "resource": {"id": [f"prefect.flow-run.{run.id}"]},
+        "order": "DESC",
+    }
+    answer = await client.request("POST", "/events/filter", json={"filter": asked, "limit": 1})
+    beats = [dt.datetime.fromisoformat(e["occurred"]) for e in answer.json()["events"]]
+    since = [run.state.timestamp] if run.state else []
+    return max([*beats, *since, *([run.start_time] if run.start_time else [])], default=_now())
+
+
+async def _to_run_again(client: PrefectClient, run: FlowRun) -> bool:
+    """Whether it crashed lately, has attempts left, and its deployment says that it may be run again."""
+    recent = run.state is not None and _now() - run.state.timestamp < WITHIN
+    if not (recent and run.deployment_id and run.run_count < ATTEMPTS):
+        return False
+    return TAG in await _tags(client, run.deployment_id)
+
+
+async def _tags(client: PrefectClient, deployment: UUID) -> list[str]:
+    return (await client.read_deployment(deployment)).tags
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)

@@ -1,0 +1,87 @@
+"""The reaper on a real server: silent runs crash and are run again, at most twice; who waits or lives is left alone."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prefect.client.orchestration import PrefectClient
+
+from flows.ops.reaper import reap
+
+
+def _post(url: str, body: dict[str, Any]) -> Any:
+    answer = httpx.post(url, json=body, timeout=30)
+    answer.raise_for_status()
+    return answer.json() if answer.content else None
+
+
+def _deployment(api: str, name: str, tags: list[str]) -> str:
+    flow = _post(f"{api}/flows/", {"name": "some"})
+    return str(_post(f"{api}/deployments/", {"name": name, "flow_id": flow["id"], "tags": tags})["id"])
+
+
+def _run(api: str, deployment: str, *states: str) -> str:
+    run = _post(f"{api}/deployments/{deployment}/create_flow_run", {"state": {"type": "PENDING"}})
+    for state in states:
+        _post(f"{api}/flow_runs/{run['id']}/set_state", {"state": {"type": state}, "force": True})
+    return str(run["id"])
+
+
+def _state(api: str, run: str) -> tuple[str, str]:
+    state = httpx.get(f"{api}/flow_runs/{run}", timeout=30).json()["state"]
+    return state["type"], state["name"]
+
+
+def _reap(api: str, silent_s: float) -> list[str]:
+    said: list[str] = []
+
+    async def once() -> None:
+        async with PrefectClient(api) as client:
+            await reap(client, silent_s, said.append)
+
+    asyncio.run(once())
+    return said
+
+
+@pytest.mark.slow
+def test_silent_runs_crash_and_are_run_again_twice(prefect_server: tuple[str, Path]) -> None:
+    api, _ = prefect_server
+    again, never = _deployment(api, "again", ["rerun"]), _deployment(api, "never", [])
+    lost, other = _run(api, again, "RUNNING"), _run(api, never, "RUNNING")
+    waits, ended = _run(api, again, "RUNNING", "PAUSED"), _run(api, again, "RUNNING", "COMPLETED")
+    assert _reap(api, silent_s=60) == [], "they began a moment ago"
+    said = "\n".join(_reap(api, silent_s=0))
+    assert f"{lost}): no heartbeat for" in said
+    assert f"{lost}): run again after a crash, attempt 2 of 3" in said
+    assert _state(api, lost) == ("SCHEDULED", "AwaitingRetry")
+    assert _state(api, other) == ("CRASHED", "Crashed"), "its deployment does not say `rerun`"
+    assert _state(api, waits)[0] == "PAUSED", "it waits for a person"
+    assert _state(api, ended)[0] == "COMPLETED"
+    for attempt in (2, 3):
+        _post(f"{api}/flow_runs/{lost}/set_state", {"state": {"type": "PENDING"}, "force": True})
+        _post(f"{api}/flow_runs/{lost}/set_state", {"state": {"type": "RUNNING"}, "force": True})
+        assert httpx.get(f"{api}/flow_runs/{lost}", timeout=30).json()["run_count"] == attempt
+        _reap(api, silent_s=0)
+    assert _state(api, lost) == ("CRASHED", "Crashed"), "three attempts are enough"
+
+
+@pytest.mark.slow
+def test_a_heartbeat_is_a_sign_of_life(prefect_server: tuple[str, Path]) -> None:
+    api, _ = prefect_server
+    run = _run(api, _deployment(api, "again", ["rerun"]), "RUNNING")
+    asyncio.run(asyncio.sleep(6))
+    beat = {
+        "event": "prefect.flow-run.heartbeat",
+        "occurred": httpx.get(f"{api}/flow_runs/{run}", timeout=30).headers["date"],
+        "resource": {"prefect.resource.id": f"prefect.flow-run.{run}"},
+        "id": run,
+    }
+    import datetime as dt
+
+    beat["occurred"] = dt.datetime.now(dt.UTC).isoformat()
+    _post(f"{api}/events", [beat])  # type: ignore[arg-type]
+    asyncio.run(asyncio.sleep(3))
+    assert _reap(api, silent_s=5.5) == []
+    assert _state(api, run)[0] == "RUNNING"
