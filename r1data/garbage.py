@@ -17,7 +17,7 @@ from pathlib import Path
 
 from r1data.errors import LakeError
 from r1data.manifest import MANIFEST, Manifest, read_manifest
-from r1data.refs import list_refs, read_ref
+from r1data.refs import Ref, list_refs, read_ref
 from r1data.served import Served
 from r1data.storage import Lake, Stored
 
@@ -67,10 +67,12 @@ def garbage(lake: Lake, older_than_s: float = OLDER_THAN_S, *, answers: bool = F
     Recorded answers stay while a recipe could use them: while their checkpoint is reached, or their model is served
     elsewhere. `answers` gives them up too.
     """
-    units, now = _units(lake), time.time()
+    now = time.time()
+    refs = [read_ref(lake, name) for name in list_refs(lake)]  # before the objects: what a ref points to is listed
+    units = _units(lake)
     young = {u.name for u in units.values() if u.modified > now - older_than_s}
     running = {u.name for u in units.values() if u.kind == "lease" and u.modified > now - RUNNING_S}
-    roots = _targets(lake, units) | {_leased(name) for name in running}
+    roots = _targets(lake, refs, units) | {_leased(name) for name in running}
     manifests = reached(lake, roots | {n for n in young if units[n].kind == "directory"}, units)
     kept = roots | young | running | {p.path for m in manifests for p in m.parents}
     kept |= {m.path for m in manifests} | {_unit(e.path)[1] for m in manifests for e in m.entries}
@@ -148,16 +150,16 @@ def _unit(name: str) -> tuple[str, str]:
     return "", ""
 
 
-def _targets(lake: Lake, units: dict[str, Unit]) -> set[str]:
+def _targets(lake: Lake, refs: list[Ref], units: dict[str, Unit]) -> set[str]:
     """The directories that refs point to or pointed to; a current one has to be there, or nobody knows its parents."""
-    found = set()
-    for name in list_refs(lake):
-        ref = read_ref(lake, name)
-        if ref.current.path not in units or not units[ref.current.path].committed:
+    if not refs and any(u.committed for u in units.values()):
+        raise LakeError(f"{lake.url}: datasets and no ref, so what is needed is unknown", "restore refs/ from a copy")
+    for ref in refs:
+        path = ref.current.path
+        if path not in units or not units[path].committed:
             remedy = "restore it from a copy, or run the recipe again; nothing was deleted"
-            raise LakeError(f"{name}: no manifest in {lake.uri(ref.current.path)}, so what it needs is unknown", remedy)
-        found |= {t.path for t in (ref.current, *ref.history)}
-    return found
+            raise LakeError(f"{ref.name}: no manifest in {lake.uri(path)}, so what it needs is unknown", remedy)
+    return {t.path for ref in refs for t in (ref.current, *ref.history)}
 
 
 def _leased(lease: str) -> str:

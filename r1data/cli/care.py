@@ -41,8 +41,7 @@ def verify(context: typer.Context, lake: LakeUrl = None) -> None:
     if bad:
         remedy = "restore them from a copy, or delete the directory of the dataset and run the recipe again"
         raise CorruptShard(f"{there.uri()}: {len(bad)} faults, listed above", remedy)
-    orphans = garbage(there, 0)
-    if orphans:
+    if manifests and (orphans := garbage(there, 0)):
         told = f"{sum(len(u.objects) for u in orphans)} files, {sum(u.bytes for u in orphans):,} bytes"
         print(f"no ref reaches {told}: `r1 gc` lists those that are old enough to go")
 
