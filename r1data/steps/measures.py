@@ -50,7 +50,7 @@ def measured(completion: str | None, finish: str, language: str) -> dict[str, An
 
 def _parts(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """The rows in pieces of about BATCH bytes of text."""
-    piece = rows["completion"].str.len_bytes().fill_null(0).cast(pl.Int64).cum_sum() // BATCH
+    piece = rows["completion"].cast(pl.String).str.len_bytes().fill_null(0).cast(pl.Int64).cum_sum() // BATCH
     first = 0
     for number in piece.rle().struct.field("len"):
         yield rows.slice(first, number)
