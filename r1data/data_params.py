@@ -105,9 +105,14 @@ class PairLengthParams(Params):
     Bins are of the longer by the shorter: 1 to `bin`, `bin` to `bin` squared, and so on.
     """
 
-    ratio: float = Field(default=2.0, ge=1, description="pairs of which one summary is longer by more than this leave")
+    ratio: float = Field(
+        default=2.0,
+        ge=1,
+        allow_inf_nan=False,
+        description="pairs of which one summary is longer by more than this leave",
+    )
     balanced: bool = Field(default=True, description="as many pairs in a bin with the chosen longer as with it shorter")
-    bin: float = Field(default=1.25, ge=1.01, description="how wide a bin is, as a factor")
+    bin: float = Field(default=1.25, ge=1.01, allow_inf_nan=False, description="how wide a bin is, as a factor")
 
 
 class ZeroExamplesParams(Params):

@@ -19,7 +19,7 @@ class GateExample(Params):
     """A completion taken for correct, and the gate that it has to miss first, or `pass`."""
 
     stages: tuple[Literal["cold_start", "sft_mix"], ...] = Field(
-        default=("cold_start", "sft_mix"), description="whose gates it is for"
+        default=("cold_start", "sft_mix"), min_length=1, description="whose gates it is for"
     )
     completion: str
     times: int = Field(default=1, ge=1, description="how often its thought is said, for what is too long to write down")
@@ -59,11 +59,11 @@ class GateChecks(Params):
 class GateParams(Params):
     """Thresholds on measures; a row that misses one leaves with that gate as its reason."""
 
-    language_consistency: float | None = 1.0
+    language_consistency: float | None = Field(default=1.0, ge=0, le=1)
     single_language: bool = False
-    longest_paragraph: int = 2_000
-    repetition: float = 0.5
-    keep_per_problem: int = 2
+    longest_paragraph: int = Field(default=2_000, ge=0, description="characters")
+    repetition: float = Field(default=0.5, ge=0, allow_inf_nan=False)
+    keep_per_problem: int = Field(default=2, ge=1)
     keep: Literal["first", "best", "shortest"] = Field(
         default="first",
         description="which stay within keep_per_problem: by sample index, by share of tests and speed, or by tokens",
@@ -82,5 +82,5 @@ class GateSection(GateParams, GateChecks):
 class ColdStartGate(GateSection):
     """Readable and in one language, whichever (B.3.2)."""
 
-    language_consistency: float | None = None
+    language_consistency: float | None = Field(default=None, ge=0, le=1)
     single_language: bool = True

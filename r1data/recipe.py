@@ -291,7 +291,11 @@ def template_text(name: str, recipe_folder: Path | None = None) -> str:
         candidates.insert(0, recipe_folder / name)
     for path in candidates:
         if path.is_file():
-            return path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
+            if "{question}" in text:
+                return text
+            told = f"template {name!r}: no {{question}} in {path.name}, so that every problem would be asked the same"
+            raise RecipeError(told, "write {question} where the question is to stand")
     shipped = ", ".join(sorted(p.stem for p in TEMPLATES.glob("*.txt")))
     raise RecipeError(f"template {name!r}: no such file", f"shipped templates: {shipped}; or a file beside the recipe")
 

@@ -5,6 +5,7 @@ found right, is refused whole.
 """
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -27,6 +28,7 @@ COLUMNS = ("example_id", *STRATA, *MEASURES)
 ROWS = 24
 LONGEST = 1_500
 ID = 12
+LAST = "\U0010ffff"
 
 
 def review_sample(lake: Lake, manifest: Manifest, rows: int = ROWS) -> pl.DataFrame:
@@ -36,7 +38,12 @@ def review_sample(lake: Lake, manifest: Manifest, rows: int = ROWS) -> pl.DataFr
     order = pl.Series([row_id("review", name) for name in whole["example_id"]], dtype=pl.String)
     ordered = whole.with_columns(order=order).sort("order")
     turn = pl.int_range(pl.len()).over(STRATA)
-    chosen = ordered.with_columns(turn=turn).sort("turn", *STRATA, "order").head(rows).sort(*STRATA, "order")
+    chosen = (
+        ordered.with_columns(turn=turn)
+        .sort("turn", *STRATA, "order")
+        .head(max(rows, whole.select(STRATA).n_unique()))
+        .sort(*STRATA, "order")
+    )
     texts = chosen.select("completion", "language").iter_rows()
     found = [measured(completion, "stop", language) for completion, language in texts]
     measures = [pl.Series(name, [row[name] for row in found]) for name in MEASURES]
@@ -147,12 +154,14 @@ def _edit(manifest: Manifest, ids: list[str], where: str, line: bytes) -> Edit:
 
 
 def _whole(manifest: Manifest, ids: list[str], start: str) -> str:
-    """The one id that begins so."""
-    found = [name for name in ids if name.startswith(start.strip())] if start.strip() else []
-    if len(found) != 1:
-        told = f"{len(found)} rows of {manifest.name} have an id that begins with {start.strip()!r}"
+    """The one id of the sorted ones that begins so."""
+    start = start.strip()
+    first = bisect_left(ids, start) if start else len(ids)
+    number = bisect_left(ids, start + LAST) - first if start else 0
+    if number != 1:
+        told = f"{number} rows of {manifest.name} have an id that begins with {start!r}"
         raise LakeError(told, "copy ids from the sample; give more characters where several begin so")
-    return found[0]
+    return ids[first]
 
 
 def _table(frame: pl.DataFrame) -> str:

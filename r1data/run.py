@@ -18,6 +18,7 @@ from r1data.checks.expectations import held_before, validate
 from r1data.digest import digest_json, row_id
 from r1data.errors import RecipeError
 from r1data.events import RUN
+from r1data.gate_params import Band
 from r1data.generate.candidates import Desk, candidates
 from r1data.generate.fleet import Fleet
 from r1data.generate.sampling import Identity, Prompt
@@ -141,14 +142,23 @@ class LocalServices:
 
     def admit(self, node: Node, manifest: Manifest) -> None:
         """The bands of the recipe, on what its gates dropped; the tables that a checkpoint carries, once."""
-        gates = {"cold_start": self.recipe.cold_start.gate, "sft_mix": self.recipe.sft_mix.gate}
-        section, _, table = node.name.partition("/")
-        if section in gates and table in DROPPED:
-            check_bands(self.lake, manifest, gates[section].bands)
+        check_bands(self.lake, manifest, self._bands(node))
         for rows in carried(self.lake, manifest):
             if not held_before(rows):
                 with self._checking:
                     validate(rows)
+
+    def _bands(self, node: Node) -> Mapping[str, Band]:
+        """The bands that are for a node's drops; where a teacher translates, language is the second gate's to judge."""
+        recipe, (section, _, table) = self.recipe, node.name.partition("/")
+        if section == "sft_mix" and table in DROPPED:
+            return recipe.sft_mix.gate.bands
+        teacher = recipe.cold_start.teacher
+        later = {"language"} if teacher and teacher.mixed == "translate" else set()
+        told = recipe.cold_start.gate.bands if section == "cold_start" else {}
+        if table in DROPPED:
+            return {gate: band for gate, band in told.items() if gate not in later}
+        return {gate: band for gate, band in told.items() if gate in later and table == "refined/drops"}
 
 
 def _refuse_equal(node: str, prompts: list[Prompt]) -> None:

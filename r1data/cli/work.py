@@ -20,11 +20,13 @@ def check(recipe: RecipeName) -> None:
     """
     from r1data.recipe import load_recipe
     from r1data.stages import graph
+    from r1data.stages.cold_start import check_refinement
     from r1data.steps.thresholds import check_gates
     from r1data.verify.canaries import check_sources
 
     found = load_recipe(recipe)
     check_sources(found.sources)
+    check_refinement(found)
     examples = check_gates(found)
     told = f"the verifier passes its canaries, the gates {examples} examples"
     print(f"{found.name}: {len(graph(found))} nodes, no fault found; {told}")

@@ -69,12 +69,16 @@ def tuned(lake: Lake, ref: str, keep: float) -> list[Tuned]:
 
 
 def _suggested(threshold: Threshold, values: np.ndarray, keep: float) -> float | None:
-    """The percentile that leaves out the rest, on the far side; None without a measured row."""
-    measured = values[~np.isnan(values)]
+    """The percentile that leaves out the rest, on the far side; None where no threshold keeps so many.
+
+    What is unmeasured leaves where at least so much is asked for, so that it counts as least of all.
+    """
+    measured = np.where(np.isnan(values), -np.inf, values) if threshold.at_least else values[~np.isnan(values)]
     if not measured.size:
         return None
     at, method = (100 - keep, "lower") if threshold.at_least else (keep, "higher")
-    return float(np.percentile(measured, at, method=method))  # type: ignore[call-overload]
+    found = float(np.percentile(measured, at, method=method))  # type: ignore[call-overload]
+    return found if np.isfinite(found) else None
 
 
 def percentile_rows(found: Sequence[Tuned]) -> list[tuple[str, ...]]:
@@ -97,7 +101,7 @@ def _drop_rows(t: Tuned) -> Iterator[tuple[str, ...]]:
             yield t.rule, "off" if name == "current" else "-", name, "-", "-", "-", "-"
             continue
         counts = [(t.drops(value, of), max(1, of.size)) for of in (t.correct, t.every)]
-        yield t.rule, told(value), name, *(c for n, of in counts for c in (f"{n:,}", f"{100 * n / of:.1f} %"))
+        yield t.rule, exactly(value), name, *(c for n, of in counts for c in (f"{n:,}", f"{100 * n / of:.1f} %"))
 
 
 def _percentiles(values: np.ndarray) -> list[str]:
@@ -105,6 +109,11 @@ def _percentiles(values: np.ndarray) -> list[str]:
     if not measured.size:
         return ["-"] * len(PERCENTILES)
     return [told(v) for v in np.percentile(measured, PERCENTILES)]
+
+
+def exactly(value: float) -> str:
+    """A threshold as it can be typed: rounded it would drop other rows."""
+    return f"{value:.0f}" if float(value).is_integer() else repr(float(value))
 
 
 def told(value: float) -> str:

@@ -7,6 +7,7 @@ from r1data.data_params import WHERE_SERVED
 from r1data.errors import RecipeError
 from r1data.gate_params import GateParams
 from r1data.recipe import Recipe
+from r1data.rewards.kinds import VERIFIED
 from r1data.stages.cleaning import cleaned, uncontaminated
 from r1data.stages.gates import difficulty, gated
 from r1data.stages.sampling import GenerateParams, NoParams, audited, examined, kinds_of, sampled
@@ -26,6 +27,7 @@ from r1data.steps.sources import (
     SourceParams,
     UnitedParams,
 )
+from r1data.steps.thresholds import refined_gate
 
 STAGE = "cold_start"
 KEPT = {"candidates": "cold_start/candidates", "drops": "cold_start/drops", "problems": "problems"}
@@ -65,19 +67,20 @@ def nodes(recipe: Recipe) -> list[Node]:
     ]
 
 
+def check_refinement(recipe: Recipe) -> None:
+    """`RecipeError` where nobody can refine: without a teacher there is a stated rule, for the demo's sums alone."""
+    strange = [s.name for s in recipe.sources if s.split == "train" and s.kind in VERIFIED and not s.wording]
+    if recipe.cold_start.teacher is None and strange:
+        told = f"recipe {recipe.name}: without a teacher only the demo's sums are refined, not source {strange[0]!r}"
+        raise RecipeError(told, "give the recipe a [cold_start.teacher]")
+
+
 def _zero_gate(recipe: Recipe) -> GateParams:
     """The recipe's gate; where a teacher translates, without its tests of language: those are the second gate's."""
     part = recipe.cold_start
     if part.teacher is None or part.teacher.mixed == "drop":
         return part.gate.thresholds
     return part.gate.thresholds.model_copy(update={"language_consistency": None, "single_language": False})
-
-
-def _refined_gate(gate: GateParams) -> GateParams:
-    """The recipe's gate; one language means the question's, which the teacher was told."""
-    if not gate.single_language or gate.language_consistency is not None:
-        return gate
-    return gate.model_copy(update={"language_consistency": 1.0})
 
 
 def _by_rule(name: str, kept: dict[str, str]) -> Node:
@@ -96,7 +99,7 @@ def _by_teacher(recipe: Recipe, name: str, kept: dict[str, str]) -> list[Node]:
     return [
         Node("cold_start/refined/candidates", STAGE, REFINE, params, kept),
         *examined(recipe, "cold_start/refined", STAGE),
-        gated("cold_start/refined", STAGE, _refined_gate(part.gate.thresholds)),
+        gated("cold_start/refined", STAGE, refined_gate(part.gate.thresholds)),
         *cleaning,
         Node(name, STAGE, REFINED, params, {**kept, **refined}),
     ]

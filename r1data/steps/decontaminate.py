@@ -161,13 +161,17 @@ def _found(
     texts: dict[int, str], hits: "Hits", found: Benchmark, ngram: int
 ) -> Iterator[tuple[int, tuple[str, str, str]]]:
     """(position, (reason, value, evidence)) of each text with a run of words, or else a whole question, in it."""
-    done = set()
+    done, encoded = set(), {i: text.encode() for i, text in texts.items()}
     for i, start, end, item, item_start, item_end in hits.rows.tolist():
-        data, other = texts[i].encode(), found.texts[item].encode()
-        shared, whole = data[start:end].decode(), found.index.sizes[item] < ngram
-        if i in done or (whole and folded(shared) != folded(other[item_start:item_end].decode())):
+        if i in done:
             continue
-        before, after = data[:start].decode(), data[end:].decode()
+        data, other = encoded[i], found.texts[item].encode()
+        shared, whole = data[start:end].decode(), found.index.sizes[item] < ngram
+        if whole and folded(shared) != folded(other[item_start:item_end].decode()):
+            continue
+        # four bytes a character at most: the whole text, decoded for each of its places, would be quadratic
+        before = data[max(0, start - 4 * _NEAR) : start].decode(errors="ignore")
+        after = data[end : end + 4 * _NEAR].decode(errors="ignore")
         if not whole or (_BEFORE.search(before[-_NEAR:]) and _AFTER.match(after[:_NEAR])):
             done.add(i)
             yield i, ("whole_item" if whole else "ngram", found.problem_ids[item], shared[:EVIDENCE])

@@ -111,3 +111,9 @@ def test_command_line_ends_with_one_clear_error(tmp_path: Path) -> None:
     assert "Traceback" not in run.stderr
     assert "mine.toml" in run.stderr
     assert "remedy" in run.stderr
+
+
+def test_a_template_without_a_question_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("Please think.", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"no \{question\} in mine.txt"):
+        template_text("mine.txt", tmp_path)

@@ -65,6 +65,7 @@ def test_the_sample_has_every_kind_and_repeats(runner: Runner, rows: Manifest) -
     sample = review_sample(runner.lake, rows, 8)
     assert sample.group_by("category", "language").len()["len"].to_list() == [2] * 4
     assert sample.equals(review_sample(runner.lake, rows, 8))
+    assert review_sample(runner.lake, rows, 2).height == 4, "no kind is left out, however few rows are asked for"
     assert set(MEASURES) <= set(sample.columns)
     text = review_markdown(runner.lake, rows, 8)
     assert "| maths | en | x | 31 |" in text

@@ -79,3 +79,8 @@ def test_shares_are_of_what_was_dropped_where_nothing_else_is_known() -> None:
     found = Funnel(None, (("written_tests", "slow", 3), ("written_tests", "unreadable", 1)))
     assert found.cells[0] == ("dropped", "4", "100.0 %")
     assert found.cells[-1] == ("- written_tests: unreadable", "1", "25.0 %")
+
+
+def test_an_edited_row_has_another_in_its_place() -> None:
+    found = Funnel(40, (("review", "rejected", 2), ("review", "edited", 1)))
+    assert (found.dropped, found.rows_out) == (3, 38)

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from r1data.errors import LakeError
-from r1data.report.tuning import PERCENTILE_COLUMNS, Tuned, drop_rows, percentile_rows, tuned, write_tuning
+from r1data.report.tuning import (
+    PERCENTILE_COLUMNS,
+    Tuned,
+    _suggested,
+    drop_rows,
+    exactly,
+    percentile_rows,
+    tuned,
+    write_tuning,
+)
 from r1data.steps.thresholds import THRESHOLDS
 from tests.r1data.inspect.tiny_lake import make_lake
 
@@ -44,3 +53,15 @@ def test_measures_of_a_lake_are_tuned(tmp_path: Path) -> None:
 def test_other_refs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="no measures with verdicts"):
         tuned(make_lake(tmp_path), "tiny/cold_start/drops", keep=99)
+
+
+@pytest.mark.parametrize(("unmeasured", "suggested"), [(0, 1.0), (30, None)])
+def test_a_suggestion_keeps_as_many_as_it_says(unmeasured: int, suggested: float | None) -> None:
+    values = np.array([1.0] * 70 + [np.nan] * unmeasured)
+    found = _suggested(LEAST, values, keep=99)
+    assert found == suggested
+    assert found is None or Tuned(LEAST, values, values, None, found).drops(found, values) == 0
+
+
+def test_a_suggestion_can_be_typed_as_it_is_shown() -> None:
+    assert [float(exactly(v)) for v in (0.5004003, 12_000.0)] == [0.5004003, 12_000.0]

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from r1data.errors import CheckFailed, RecipeError
-from r1data.gate_params import GATES, OF_ONE_TEXT, PASS, GateParams, GateSection
+from r1data.gate_params import GATES, OF_ONE_TEXT, PASS, GateExample, GateParams, GateSection
 from r1data.recipe import SHIPPED, load_recipe
 from r1data.stages import graph
+from r1data.stages.cold_start import check_refinement
 from r1data.steps.thresholds import THRESHOLDS, check_gates
 from schemas import TABLES
 
@@ -86,3 +87,36 @@ def test_every_numeric_threshold_is_compared_with_a_measure() -> None:
     assert {t.measure for t in THRESHOLDS} <= set(TABLES["measures"].schema.names)
     assert {t.gate for t in THRESHOLDS} <= set(GATES)
     assert set(GateSection().thresholds.model_dump()) == set(GateParams.model_fields)
+
+
+def test_cold_start_examples_meet_the_gate_of_what_a_teacher_refined() -> None:
+    """Chinese thoughts to an English question are of one language, but a teacher is told to translate them."""
+    recipe = load_recipe("deepseek-r1")
+    chinese = GateExample(
+        stages=("cold_start",), completion="<think>三加五等于八，然后一加四等于五。</think><answer>58</answer>"
+    )
+    with pytest.raises(CheckFailed, match="misses language"):
+        check_gates(recipe.model_copy(update={"gate_examples": (chinese,)}))
+
+
+def test_a_band_that_nothing_asks_is_refused(tmp_path: Path) -> None:
+    bands = "\n[sft_mix.gate.bands]\nnear_duplicate = [0, 0.1]\n"
+    with pytest.raises(RecipeError, match=r"no \[sft_mix.dedup\]"):
+        check_gates(load_recipe(mine(tmp_path, bands)))
+
+
+@pytest.mark.parametrize(("name", "fault"), [("qwen-7b", False), ("demo", False), ("mine", True)])
+def test_who_refines_is_asked_before_a_run(tmp_path: Path, name: str, fault: bool) -> None:
+    source = '\n[[sources]]\nname = "other"\nurl = "other.jsonl"\n'
+    recipe = load_recipe(mine(tmp_path, source) if fault else name)
+    if fault:
+        with pytest.raises(RecipeError, match="not source 'other'"):
+            check_refinement(recipe)
+    else:
+        check_refinement(recipe)
+
+
+@pytest.mark.parametrize("wrong", ["keep_per_problem = 0", "repetition = nan", "language_consistency = 1.5"])
+def test_thresholds_that_no_row_could_meet_are_refused(tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(RecipeError, match=wrong.split(" ", maxsplit=1)[0]):
+        load_recipe(mine(tmp_path, f"\n[sft_mix.gate]\n{wrong}\n"))
