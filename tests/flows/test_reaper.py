@@ -1,6 +1,8 @@
 """The reaper on a real server: silent runs crash and are run again, at most twice; who waits or lives is left alone."""
 
 import asyncio
+import datetime as dt
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from prefect.client.orchestration import PrefectClient
 from flows.ops.reaper import reap
 
 
-def _post(url: str, body: dict[str, Any]) -> Any:
+def _post(url: str, body: dict[str, Any] | list[dict[str, Any]]) -> Any:
     answer = httpx.post(url, json=body, timeout=30)
     answer.raise_for_status()
     return answer.json() if answer.content else None
@@ -71,17 +73,17 @@ def test_silent_runs_crash_and_are_run_again_twice(prefect_server: tuple[str, Pa
 def test_a_heartbeat_is_a_sign_of_life(prefect_server: tuple[str, Path]) -> None:
     api, _ = prefect_server
     run = _run(api, _deployment(api, "again", ["rerun"]), "RUNNING")
-    asyncio.run(asyncio.sleep(6))
-    beat = {
-        "event": "prefect.flow-run.heartbeat",
-        "occurred": httpx.get(f"{api}/flow_runs/{run}", timeout=30).headers["date"],
-        "resource": {"prefect.resource.id": f"prefect.flow-run.{run}"},
-        "id": run,
-    }
-    import datetime as dt
-
-    beat["occurred"] = dt.datetime.now(dt.UTC).isoformat()
-    _post(f"{api}/events", [beat])  # type: ignore[arg-type]
-    asyncio.run(asyncio.sleep(3))
-    assert _reap(api, silent_s=5.5) == []
+    began = time.monotonic()
+    time.sleep(6)
+    name, about = "prefect.flow-run.heartbeat", f"prefect.flow-run.{run}"
+    now = dt.datetime.now(dt.UTC).isoformat()
+    _post(f"{api}/events", [{"event": name, "occurred": now, "resource": {"prefect.resource.id": about}, "id": run}])
+    asked = {"filter": {"event": {"name": [name]}, "resource": {"id": [about]}}}
+    for _ in range(60):  # the server writes events down a while later
+        if _post(f"{api}/events/filter", asked)["events"]:
+            break
+        time.sleep(0.5)
+    silent_s = time.monotonic() - began - 2  # shorter than it runs, longer ago than its heartbeat
+    assert [line for line in _reap(api, silent_s) if run in line] == []
     assert _state(api, run)[0] == "RUNNING"
+    assert [line for line in _reap(api, silent_s=0) if run in line], "without that it would be taken for dead"
