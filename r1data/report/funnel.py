@@ -26,7 +26,7 @@ BESIDE = {"rl_prompt_drops": "prompts"} | dict.fromkeys(
 TRAINED_ON = frozenset({"contaminated"})
 # They look at all of their inputs together, or at what an input left of another
 SUMMED = frozenset({"quota_drops", "mixture_drops"})
-AFTER = {"contaminated_candidates": "drops"}
+AFTER = {"contaminated_candidates": "drops", "refined_repeats": "drops"}
 # What stays of them is what cleaning left: rows before it are those of the input named
 BEFORE = {"decontaminated": "problems", "decontaminated_examples": "examples", "with_written_tests": "problems"}
 # What they drop are no rows of any table (inputs of tests): shares are of what was dropped

@@ -14,7 +14,7 @@ from r1data.stages.sampling import GenerateParams, NoParams, audited, examined, 
 from r1data.step import ELSEWHERE, Node
 from r1data.steps.examples import COLD_START
 from r1data.steps.human import HUMAN, HUMAN_DROPS, HumanExamplesParams
-from r1data.steps.refine import REFINE, REFINED, RefineParams
+from r1data.steps.refine import REFINE, REFINED, REPEATED, RefineParams
 from r1data.steps.sources import (
     ASK,
     EARLIER,
@@ -101,6 +101,7 @@ def _by_teacher(recipe: Recipe, name: str, kept: dict[str, str]) -> list[Node]:
         *examined(recipe, "cold_start/refined", STAGE),
         gated("cold_start/refined", STAGE, refined_gate(part.gate.thresholds)),
         *cleaning,
+        Node("cold_start/refined/repeated", STAGE, REPEATED, params, kept),
         Node(name, STAGE, REFINED, params, {**kept, **refined}),
     ]
 

@@ -12,7 +12,10 @@ from r1data.params import Params
 from r1data.rewards.format import thought
 from r1data.step import Step
 from r1data.steps.examples import example, examples_frame, kept
+from r1data.steps.gates import EVIDENCE
 from schemas import TABLES
+
+Asked = list[tuple[str, str, dict[str, str]]]
 
 
 class RefineParams(Params):
@@ -40,7 +43,7 @@ def refinements(
     measures: pl.DataFrame,
     problems: pl.DataFrame,
     **others: pl.DataFrame,
-) -> list[tuple[str, str, dict[str, str]]]:
+) -> Asked:
     """(problem_id, teacher's prompt, candidate) of every candidate that passed the gates, by candidate_id."""
     questions = dict(problems.select("problem_id", "question").iter_rows())
     mixed = set(measures.filter(pl.col("language_consistency") < 1)["candidate_id"])
@@ -72,8 +75,42 @@ def refined_examples(
         params=params, candidates=candidates, drops=drops, measures=measures, problems=problems, **others
     )
     source = f"zero, refined by {params.model}"
-    return examples_frame([example(row, answers[prompt], source) for _, prompt, row in asked if prompt in answers])
+    firsts = _firsts(asked)
+    return examples_frame(
+        [example(row, answers[prompt], source) for prompt, row in firsts.items() if prompt in answers]
+    )
+
+
+def repeated(
+    *,
+    params: RefineParams,
+    candidates: pl.DataFrame,
+    drops: pl.DataFrame,
+    measures: pl.DataFrame,
+    problems: pl.DataFrame,
+    **others: pl.DataFrame,
+) -> pl.DataFrame:
+    """DROPS: candidates whose thought is that of another one (value: its id), so that both had one refinement."""
+    asked = refinements(
+        params=params, candidates=candidates, drops=drops, measures=measures, problems=problems, **others
+    )
+    firsts = {prompt: row["candidate_id"] for prompt, row in _firsts(asked).items()}
+    gone = [
+        (row["candidate_id"], problem_id, "duplicate", "same_thought", firsts[prompt], row["completion"][:EVIDENCE])
+        for problem_id, prompt, row in asked
+        if firsts[prompt] != row["candidate_id"]
+    ]
+    return pl.DataFrame(gone, schema={f.name: pl.String for f in TABLES["drops"].schema}, orient="row")
+
+
+def _firsts(asked: Asked) -> dict[str, dict[str, str]]:
+    """The first candidate of each prompt: one question is asked and answered once."""
+    found: dict[str, dict[str, str]] = {}
+    for _, prompt, row in asked:
+        found.setdefault(prompt, row)
+    return found
 
 
 REFINE = Step("refine", "2", "call", TABLES["candidates"])
-REFINED = Step("refined_examples", "2", "reduce", TABLES["sft_examples"], refined_examples)
+REFINED = Step("refined_examples", "3", "reduce", TABLES["sft_examples"], refined_examples)
+REPEATED = Step("refined_repeats", "1", "reduce", TABLES["drops"], repeated)

@@ -19,7 +19,7 @@ from r1data.steps.gates import DropsParams, drops
 from r1data.steps.measures import measures
 from r1data.steps.preferences import preferences, safety_labels
 from r1data.steps.problems import ProblemsParams, assert_disjoint, content, problem_drops, problems
-from r1data.steps.refine import RefineParams, refined_examples, refinements
+from r1data.steps.refine import RefineParams, refined_examples, refinements, repeated
 from r1data.verify.canaries import gold_failures
 from schemas import TABLES
 
@@ -281,10 +281,10 @@ def test_cold_start_keeps_its_parent_and_adds_a_summary(found: pl.DataFrame) -> 
 def test_refinements_that_pass_the_gates_become_examples(found: pl.DataFrame) -> None:
     problem = found.filter(pl.col("kind") == "math").head(1)
     columns = {
-        "candidate_id": ["c1", "c2", "gone"],
-        "problem_id": [problem["problem_id"][0]] * 3,
-        "prompt": ["q"] * 3,
-        "completion": [f"<think>way {i}</think><answer>1</answer>" for i in range(3)],
+        "candidate_id": ["c1", "c2", "c3", "gone"],
+        "problem_id": [problem["problem_id"][0]] * 4,
+        "prompt": ["q"] * 4,
+        "completion": [f"<think>way {i % 2}</think>{i}<answer>1</answer>" for i in (0, 1, 2, 3)],
     }
     told = RefineParams(
         model="teacher",
@@ -296,16 +296,19 @@ def test_refinements_that_pass_the_gates_become_examples(found: pl.DataFrame) ->
     tables = {
         "candidates": pl.DataFrame(columns),
         "drops": pl.DataFrame({"row_id": ["gone"]}),
-        "measures": pl.DataFrame({"candidate_id": ["c1", "c2", "gone"], "language_consistency": [1.0, 0.5, None]}),
+        "measures": pl.DataFrame(
+            {"candidate_id": ["c1", "c2", "c3", "gone"], "language_consistency": [1.0, 0.5, 1.0, None]}
+        ),
         "problems": problem,
     }
     asked = refinements(params=told, **tables)
     assert [prompt for _, prompt, _ in asked] == [
         f"{problem['question'][0]}|way 0",
         f"to {problem['question'][0]}: way 1",
+        f"{problem['question'][0]}|way 0",
     ]
     refined = pl.DataFrame(
-        {"candidate_id": ["r1", "r2"], "prompt": [p for _, p, _ in asked], "completion": ["better", "worse"]}
+        {"candidate_id": ["r1", "r2"], "prompt": [p for _, p, _ in asked[:2]], "completion": ["better", "worse"]}
     )
     rows = refined_examples(
         params=told, **tables, refined=refined, refined_drops=pl.DataFrame({"row_id": ["r2"]})
@@ -313,6 +316,8 @@ def test_refinements_that_pass_the_gates_become_examples(found: pl.DataFrame) ->
     assert [(r["parent_id"], r["prompt"], r["completion"], r["source"]) for r in rows] == [
         ("c1", "q", "better", "zero, refined by teacher")
     ]
+    gone = repeated(params=told, **tables)
+    assert gone.select("row_id", "reason", "value").rows() == [("c3", "same_thought", "c1")]
 
 
 def test_greetings_get_no_chain_of_thought(found: pl.DataFrame) -> None:
