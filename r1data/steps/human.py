@@ -13,7 +13,7 @@ from r1data.rewards.format import format_ok
 from r1data.rewards.score import rule_verdict
 from r1data.step import Step
 from r1data.steps.examples import examples_frame
-from r1data.steps.files import column_names, records_of
+from r1data.steps.files import column_names, records_of, texts_of
 from r1data.steps.problems import EVIDENCE, problem_id
 from schemas import TABLES
 
@@ -35,7 +35,7 @@ def human_examples(*, params: HumanExamplesParams, problems: pl.DataFrame) -> pl
 
 
 def human_drops(*, params: HumanExamplesParams, problems: pl.DataFrame) -> pl.DataFrame:
-    """DROPS of the others: a part is empty, tags inside, held out for evaluation, a wrong sum, the same again."""
+    """DROPS of the others: a part is no text or empty, tags inside, held out, a wrong sum, the same again."""
     schema = {f.name: pl.String for f in TABLES["drops"].schema}
     return pl.DataFrame(_split(params, problems)[1], schema=schema, orient="row")
 
@@ -46,11 +46,11 @@ def _split(
     known = {row["problem_id"]: row for row in problems.iter_rows(named=True)}
     kept: dict[str, dict[str, object]] = {}
     gone: list[tuple[str, ...]] = []
-    for i, row in enumerate(_rows(params.file)):
+    for i, (row, unreadable) in enumerate(_rows(params.file)):
         problem = known.get(problem_id(row["question"]), {})
         text = f"<think>{row['reasoning']}</think>{row['summary']}<answer>{row['answer']}</answer>"
         name = row_id("human", row["question"], text)
-        reason, value = _fault(row, text, problem)
+        reason, value = unreadable if any(unreadable) else _fault(row, text, problem)
         if not reason and name in kept:
             reason = "duplicate"
         if reason:
@@ -75,7 +75,8 @@ def _fault(row: Mapping[str, str], text: str, problem: Mapping[str, Any]) -> tup
     return next(((reason, value) for hit, reason, value in tests if hit), ("", ""))
 
 
-def _rows(file: HumanParams) -> Iterator[dict[str, str]]:
+def _rows(file: HumanParams) -> Iterator[tuple[dict[str, str], tuple[str, str]]]:
+    """Every record in our columns, and (reason, column) of a value in it that is no text."""
     records = records_of(ABOUT, file.url)
     names = column_names(records)
     theirs = {c: file.columns.get(c, c) for c in (*REQUIRED, *OPTIONAL)}
@@ -84,8 +85,8 @@ def _rows(file: HumanParams) -> Iterator[dict[str, str]]:
             remedy = f"set columns.{ours} to one of: {', '.join(names)}"
             raise RecipeError(f"{ABOUT}: {file.url} has no column {theirs[ours]!r}", remedy)
     for record in records:
-        told = {ours: record.get(column) for ours, column in theirs.items()}
-        yield {ours: "" if value is None else str(value).strip() for ours, value in told.items()}
+        row, unreadable = texts_of(record, theirs)
+        yield {ours: text.strip() for ours, text in row.items()}, unreadable
 
 
 def _example(
@@ -106,5 +107,5 @@ def _example(
     }
 
 
-HUMAN = Step("human_examples", "1", "reduce", TABLES["sft_examples"], human_examples)
-HUMAN_DROPS = Step("human_drops", "1", "reduce", TABLES["drops"], human_drops)
+HUMAN = Step("human_examples", "2", "reduce", TABLES["sft_examples"], human_examples)
+HUMAN_DROPS = Step("human_drops", "2", "reduce", TABLES["drops"], human_drops)

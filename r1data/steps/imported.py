@@ -15,7 +15,7 @@ from r1data.errors import RecipeError
 from r1data.params import Params
 from r1data.step import Step
 from r1data.steps.examples import examples_frame
-from r1data.steps.files import column_names, records_of
+from r1data.steps.files import column_names, records_of, texts_of
 from r1data.steps.problems import EVIDENCE, problem_id
 from schemas import TABLES
 
@@ -61,8 +61,8 @@ def imported(*, params: ImportedParams, problems: pl.DataFrame) -> pl.DataFrame:
 
 
 def import_drops(*, params: ImportedParams, problems: pl.DataFrame) -> pl.DataFrame:
-    """DROPS of the rows that cannot: without a prompt, response, licence or known category; with R1's tags;
-    held out for evaluation; the same again."""
+    """DROPS of the rows that cannot: a value that is no text; without a prompt, response, licence or known category;
+    with R1's tags; held out for evaluation; the same again."""
     _, gone = _split(params, problems)
     return drops_frame(gone)
 
@@ -111,8 +111,8 @@ def _split(params: ImportedParams, problems: pl.DataFrame) -> tuple[list[dict[st
     kept: dict[str, dict[str, object]] = {}
     gone: list[tuple[str, ...]] = []
     for source in params.sources:
-        for i, row in enumerate(_rows(source)):
-            reason, value = _fault(row, kept, held_out)
+        for i, (row, unreadable) in enumerate(_rows(source)):
+            reason, value = unreadable if any(unreadable) else _fault(row, kept, held_out)
             if reason:
                 name = row_id("dropped import", source.name, source.url, i, row["prompt"])
                 gone.append((name, problem_id(row["prompt"]), "import", reason, value, row["prompt"][:EVIDENCE]))
@@ -140,7 +140,8 @@ def _content(row: Mapping[str, str]) -> str:
     return row_id("import", *(" ".join(row[c].split()) for c in REQUIRED))
 
 
-def _rows(source: NonReasoningParams) -> Iterator[dict[str, str]]:
+def _rows(source: NonReasoningParams) -> Iterator[tuple[dict[str, str], tuple[str, str]]]:
+    """Every record in our columns, and (reason, column) of a value in it that is no text."""
     about = f"non_reasoning {source.name!r}"
     records = records_of(about, source.url, source.limit)
     theirs = {c: source.columns.get(c, c) for c in (*REQUIRED, *OPTIONAL)}
@@ -152,13 +153,10 @@ def _rows(source: NonReasoningParams) -> Iterator[dict[str, str]]:
     if source.category is None and theirs["category"] not in names:
         raise RecipeError(f"{about}: no category", f"give it one of {', '.join(CATEGORIES)}, or columns.category")
     for record in records:
-        row = {ours: _text(record.get(column)) for ours, column in theirs.items()}
+        row, unreadable = texts_of(record, theirs)
         row["category"] = _category(row["category"], source)
-        yield {**row, "licence": row["licence"] or source.licence, "language": row["language"] or source.language}
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+        row |= {c: row[c] or told for c, told in (("licence", source.licence), ("language", source.language))}
+        yield row, unreadable
 
 
 def _category(told: str, source: NonReasoningParams) -> str:
@@ -221,8 +219,8 @@ def _finished(params: FinishParams, row: dict[str, Any], chains: Mapping[str, st
     }
 
 
-IMPORT_EXAMPLES = Step("import_examples", "1", "reduce", TABLES["sft_examples"], imported)
-IMPORT_DROPS = Step("import_drops", "1", "reduce", TABLES["drops"], import_drops)
+IMPORT_EXAMPLES = Step("import_examples", "2", "reduce", TABLES["sft_examples"], imported)
+IMPORT_DROPS = Step("import_drops", "2", "reduce", TABLES["drops"], import_drops)
 THINK = Step("think", "1", "call", TABLES["candidates"])
 FINISH = Step("finish_examples", "1", "reduce", TABLES["sft_examples"], finished)
 THOUGHT_DROPS = Step("thought_drops", "1", "reduce", TABLES["drops"], thought_drops)

@@ -11,13 +11,13 @@ from typing import Any
 
 import polars as pl
 
-from r1data.digest import row_id
+from r1data.digest import printable, row_id
 from r1data.errors import CheckFailed, RecipeError, boundary
 from r1data.params import Params
 from r1data.recipe import SourceParams
 from r1data.step import Step
 from r1data.steps.files import column_names, records_of
-from r1data.steps.golds import fault_of, gold, logic_gold, printable, wanted_columns
+from r1data.steps.golds import fault_of, gold, logic_gold, wanted_columns
 from r1data.steps.small_talk import small_talk
 from schemas import TABLES
 

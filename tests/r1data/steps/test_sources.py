@@ -190,6 +190,8 @@ def test_a_reviewed_file(tmp_path: Path) -> None:
         {**good, "answer": "3"},
         {**good, "question": "Held out?"},
         {**good, "reasoning": "<answer>2</answer>"},
+        {**good, "reasoning": "1 and \ud800"},
+        {**good, "answer": [2]},
     )
     path = tmp_path / "people.jsonl"
     path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
@@ -200,6 +202,9 @@ def test_a_reviewed_file(tmp_path: Path) -> None:
         ("Q: 1+1=?", "<think>1 and 1</think><answer>2</answer>", "arithmetic", "human, reviewed by Ada"),
         ("Q: Why?", "<think>1 and 1</think><answer>Because.</answer>", "human", "human, reviewed by Ada"),
     ]
-    reasons = {"duplicate", "no_reviewer", "no_reasoning", "wrong_answer", "in_eval", "tags_inside"}
+    reasons = {"duplicate", "no_reviewer", "no_reasoning", "wrong_answer", "in_eval", "tags_inside"} | {
+        "lone_surrogate",
+        "no_text",
+    }
     assert set(gone["reason"]) == reasons
     assert gone.height == len(reasons)
