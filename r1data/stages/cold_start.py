@@ -12,7 +12,6 @@ from r1data.stages.gates import difficulty, gated
 from r1data.stages.sampling import GenerateParams, NoParams, audited, examined, kinds_of, sampled
 from r1data.step import ELSEWHERE, Node
 from r1data.steps.examples import COLD_START
-from r1data.steps.human import HUMAN, HUMAN_DROPS, HumanExamplesParams
 from r1data.steps.refine import REFINE, REFINED, RefineParams
 from r1data.steps.sources import (
     ASK,
@@ -26,6 +25,7 @@ from r1data.steps.sources import (
     SourceParams,
     UnitedParams,
 )
+from r1data.verify.human import HUMAN, HUMAN_DROPS, HumanExamplesParams
 
 STAGE = "cold_start"
 KEPT = {"candidates": "cold_start/candidates", "drops": "cold_start/drops", "problems": "problems"}
