@@ -4,6 +4,7 @@ As imported, `prompt` is the file's own text; the recipe's chat template goes ar
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
@@ -24,10 +25,10 @@ OPTIONAL = ("category", "licence", "language")
 CATEGORIES: tuple[str, ...] = get_args(Category)
 _TAG = re.compile(r"</?(?:think|answer)>")
 _ALONE = re.compile(r"<think>(.*)</think>", re.DOTALL)
-_EDGES = re.compile(r"[\s!?.,~\u3002\uff01\uff0c\uff1f\uff5e]+")
+_EDGES = re.compile(r"[\W_]+")  # emoji and invisible characters too
 _GREETING = re.compile(
-    r"(?:hello|hi|hey|greetings|good (?:day|morning|afternoon|evening))(?: (?:there|again|all|everyone))?"
-    r"|(?:(?:你好|您好|大家好|嗨|早上好|下午好|晚上好|早安|晚安)[啊呀]? ?)+"
+    r"(?:(?:hello|hi|hey|greetings|good (?:day|morning|afternoon|evening))(?: (?:there|again|all|everyone))?(?: |$)"
+    r"|(?:你好|您好|大家好|嗨|早上好|下午好|晚上好|早安|晚安)[啊呀]? ?)+"
 )
 
 
@@ -69,7 +70,8 @@ def import_drops(*, params: ImportedParams, problems: pl.DataFrame) -> pl.DataFr
 
 def is_greeting(prompt: str) -> bool:
     """Whether a prompt says hello and nothing else: such a prompt never gets a thought."""
-    return _GREETING.fullmatch(_EDGES.sub(" ", prompt).strip().lower()) is not None
+    words = _EDGES.sub(" ", unicodedata.normalize("NFKC", prompt)).strip().lower()
+    return _GREETING.fullmatch(words) is not None
 
 
 def thought_questions(*, params: ThinkParams, examples: pl.DataFrame) -> list[tuple[str, str, str]]:
@@ -221,6 +223,6 @@ def _finished(params: FinishParams, row: dict[str, Any], chains: Mapping[str, st
 
 IMPORT_EXAMPLES = Step("import_examples", "2", "reduce", TABLES["sft_examples"], imported)
 IMPORT_DROPS = Step("import_drops", "2", "reduce", TABLES["drops"], import_drops)
-THINK = Step("think", "1", "call", TABLES["candidates"])
-FINISH = Step("finish_examples", "1", "reduce", TABLES["sft_examples"], finished)
-THOUGHT_DROPS = Step("thought_drops", "1", "reduce", TABLES["drops"], thought_drops)
+THINK = Step("think", "2", "call", TABLES["candidates"])
+FINISH = Step("finish_examples", "2", "reduce", TABLES["sft_examples"], finished)
+THOUGHT_DROPS = Step("thought_drops", "2", "reduce", TABLES["drops"], thought_drops)

@@ -130,12 +130,30 @@ def test_what_cannot_be_read_is_one_clear_error(lines: str, told: dict[str, Any]
         imported(params=params, problems=HELD_OUT)
 
 
-@pytest.mark.parametrize("prompt", ["hello", " Hello! ", "Hi there", "good morning.", "你好", "你好,你好!", "您好呀"])
+DRESSED = (
+    "Hello 👋",
+    "hello :)",
+    "“Hello”",
+    "(hello)",
+    "hello;",
+    "hello、",
+    "ｈｅｌｌｏ",
+    "hello hello",
+    "Hello!\u200b",
+    "_hi_",
+)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["hello", " Hello! ", "Hi there", "good morning.", "你好", "你好,你好!", "您好呀", *DRESSED]
+)
 def test_greetings(prompt: str) -> None:
     assert is_greeting(prompt)
 
 
-@pytest.mark.parametrize("prompt", ["hello in Chinese?", "Hi, what is 1+1?", "你好吗", "Write hello", ""])
+@pytest.mark.parametrize(
+    "prompt", ["hello in Chinese?", "Hi, what is 1+1?", "你好吗", "Write hello", "", "👋", "hellohi"]
+)
 def test_no_greetings(prompt: str) -> None:
     assert not is_greeting(prompt)
 
