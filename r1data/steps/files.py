@@ -39,6 +39,17 @@ def column_names(records: list[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(name for record in records for name in record))
 
 
+def require_columns(about: str, url: str, records: list[dict[str, Any]], columns: Mapping[str, str]) -> None:
+    """`RecipeError` if a file has no rows, or no row of it has one of the columns (ours to theirs)."""
+    if not records:
+        raise RecipeError(f"{about}: {url} has no rows", "give a file with rows, or leave this part of the recipe out")
+    names = column_names(records)
+    for ours, theirs in columns.items():
+        if theirs not in names:
+            remedy = f"set columns.{ours} to one of: {', '.join(map(printable, names))}"
+            raise RecipeError(f"{about}: {url} has no column {theirs!r}", remedy)
+
+
 def texts_of(record: Mapping[str, Any], columns: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, str]]:
     """(a record's values by our names, as text that can be written; (reason, column) of one that is no such text).
 

@@ -16,7 +16,7 @@ from r1data.errors import RecipeError
 from r1data.params import Params
 from r1data.step import Step
 from r1data.steps.examples import examples_frame
-from r1data.steps.files import column_names, records_of, texts_of
+from r1data.steps.files import column_names, records_of, require_columns, texts_of
 from r1data.steps.problems import EVIDENCE, problem_id
 from schemas import TABLES
 
@@ -56,7 +56,7 @@ class FinishParams(Params):
 
 
 def imported(*, params: ImportedParams, problems: pl.DataFrame) -> pl.DataFrame:
-    """SFT_EXAMPLES, without thoughts, of the rows that can be used; `RecipeError` if a file gives none at all."""
+    """SFT_EXAMPLES, without thoughts, of the rows that can be used; `RecipeError` if a file has no rows."""
     rows, _ = _split(params, problems)
     return examples_frame(rows)
 
@@ -112,11 +112,11 @@ def _split(params: ImportedParams, problems: pl.DataFrame) -> tuple[list[dict[st
     held_out = dict(problems.filter(pl.col("split") != "train").select("problem_id", "split").iter_rows())
     kept: dict[str, dict[str, object]] = {}
     gone: list[tuple[str, ...]] = []
-    for source in params.sources:
+    for number, source in enumerate(params.sources):
         for i, (row, unreadable) in enumerate(_rows(source)):
             reason, value = unreadable if any(unreadable) else _fault(row, kept, held_out)
             if reason:
-                name = row_id("dropped import", source.name, source.url, i, row["prompt"])
+                name = row_id("dropped import", number, source.name, source.url, i, row["prompt"])
                 gone.append((name, problem_id(row["prompt"]), "import", reason, value, row["prompt"][:EVIDENCE]))
             else:
                 kept[_content(row)] = _example(source, row)
@@ -147,12 +147,9 @@ def _rows(source: NonReasoningParams) -> Iterator[tuple[dict[str, str], tuple[st
     about = f"non_reasoning {source.name!r}"
     records = records_of(about, source.url, source.limit)
     theirs = {c: source.columns.get(c, c) for c in (*REQUIRED, *OPTIONAL)}
-    names = column_names(records)
-    for ours in (*REQUIRED, *(c for c in OPTIONAL if c in source.columns)):
-        if theirs[ours] not in names:
-            remedy = f"set columns.{ours} to one of: {', '.join(names)}"
-            raise RecipeError(f"{about}: {source.url} has no column {theirs[ours]!r}", remedy)
-    if source.category is None and theirs["category"] not in names:
+    needed = {c: theirs[c] for c in (*REQUIRED, *(c for c in OPTIONAL if c in source.columns))}
+    require_columns(about, source.url, records, needed)
+    if source.category is None and theirs["category"] not in column_names(records):
         raise RecipeError(f"{about}: no category", f"give it one of {', '.join(CATEGORIES)}, or columns.category")
     for record in records:
         row, unreadable = texts_of(record, theirs)

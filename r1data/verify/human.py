@@ -11,14 +11,13 @@ import polars as pl
 
 from r1data.data_params import HumanParams
 from r1data.digest import row_id
-from r1data.errors import RecipeError
 from r1data.params import Params
 from r1data.rewards.format import format_ok
 from r1data.rewards.kinds import VERIFIED
 from r1data.rewards.score import RuleVerdict
 from r1data.step import Step
 from r1data.steps.examples import examples_frame
-from r1data.steps.files import column_names, records_of, texts_of
+from r1data.steps.files import records_of, require_columns, texts_of
 from r1data.steps.problems import EVIDENCE, problem_id
 from r1data.verify.verdicts import Asked, judged
 from schemas import TABLES
@@ -102,12 +101,9 @@ def _not_right(row: Mapping[str, str], verdict: RuleVerdict | None) -> tuple[str
 def _rows(file: HumanParams) -> Iterator[tuple[dict[str, str], tuple[str, str]]]:
     """Every record in our columns, and (reason, column) of a value in it that is no text."""
     records = records_of(ABOUT, file.url)
-    names = column_names(records)
     theirs = {c: file.columns.get(c, c) for c in (*REQUIRED, *OPTIONAL)}
-    for ours in (*REQUIRED, *(c for c in OPTIONAL if c in file.columns)):
-        if theirs[ours] not in names:
-            remedy = f"set columns.{ours} to one of: {', '.join(names)}"
-            raise RecipeError(f"{ABOUT}: {file.url} has no column {theirs[ours]!r}", remedy)
+    needed = {c: theirs[c] for c in (*REQUIRED, *(c for c in OPTIONAL if c in file.columns))}
+    require_columns(ABOUT, file.url, records, needed)
     for record in records:
         row, unreadable = texts_of(record, theirs)
         yield {ours: text.strip() for ours, text in row.items()}, unreadable

@@ -98,6 +98,23 @@ def test_a_value_that_is_no_text_leaves(tmp_path: Path, column: str) -> None:
     assert gone.select("reason", "value").rows() == [(reason, column) for _, reason in NO_TEXTS]
 
 
+def test_a_source_given_twice_has_each_drop_once(lines: str) -> None:
+    gone = import_drops(params=ImportedParams(sources=(source(lines), source(lines))), problems=HELD_OUT)
+    assert gone["row_id"].n_unique() == gone.height == 2 * len(ROWS) - 4
+
+
+@pytest.mark.parametrize("name", ["empty.jsonl", "empty.parquet"])
+def test_a_file_without_rows_is_said_to_have_none(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        pl.DataFrame(schema={"prompt": pl.String, "response": pl.String}).write_parquet(path)
+    else:
+        path.write_text("\n", encoding="utf-8")
+    told = NonReasoningParams(name="p", url=str(path), category="translation", licence="MIT")
+    with pytest.raises(RecipeError, match=rf"non_reasoning 'p': .*{name} has no rows\n  remedy: give a file"):
+        imported(params=ImportedParams(sources=(told,)), problems=HELD_OUT)
+
+
 def test_lists_of_parquet_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pl.DataFrame({"prompt": ["a?"], "response": [["A", "B"]]}).write_parquet(path)
