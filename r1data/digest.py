@@ -23,6 +23,11 @@ def digest_json(value: Any) -> str:
     return digest_bytes(text.encode())
 
 
+def printable(value: Any) -> str:
+    """A value as text that can be hashed and written as UTF-8: lone surrogates as escapes."""
+    return str(value).encode("utf-8", "backslashreplace").decode()
+
+
 def row_id(*parts: str | int | None) -> str:
     """A row's identity from the parts that make it what it is: 24 hex digits (96 bits)."""
     return digest_json(list(parts))[:24]

@@ -8,6 +8,7 @@ import time
 
 from pydantic import ValidationError
 
+from r1data.digest import printable
 from r1data.errors import CorruptShard, LakeError, ReviewNeeded
 from r1data.manifest import Manifest
 from r1data.params import Params
@@ -86,8 +87,20 @@ def record_review(
     """
     if not reviewer.strip():
         raise LakeError(f"{manifest.name}: a review needs a reviewer", "say who decides")
+    for what, text in (("reviewer", reviewer), ("note", note), ("name of the edits", edits_file)):
+        require_printable(f"{manifest.name}: the {what} of the review", text)
     told = {"accepted": accepted, "reviewer": reviewer.strip(), "note": note, "rejected": rejected}
     return _written(lake, manifest, {**told, "edits": edits, "edits_file": edits_file})
+
+
+def require_printable(what: str, text: str) -> None:
+    """`LakeError` about a text that no file can hold."""
+    if (shown := printable(text)) != text:
+        at = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")
+        raise LakeError(
+            f"{what} has a lone surrogate at character {at + 1}: {shown[max(0, at - 20) : at + 20]!r}",
+            "half of a character's UTF-16 pair is no text: type that character again, or leave it out",
+        )
 
 
 def record_timeout(lake: Lake, manifest: Manifest, seconds: float) -> Review:

@@ -12,10 +12,10 @@ from dataclasses import replace
 import polars as pl
 from pydantic import ValidationError
 
-from r1data.digest import digest_bytes, row_id
+from r1data.digest import digest_bytes, printable, row_id
 from r1data.errors import LakeError
 from r1data.manifest import Manifest, read_rows
-from r1data.review import Edit, Review, VerifiedEdit, record_review
+from r1data.review import Edit, Review, VerifiedEdit, record_review, require_printable
 from r1data.rewards.format import format_ok
 from r1data.step import Node
 from r1data.steps.measures import measured
@@ -120,6 +120,7 @@ def keep_edits(lake: Lake, data: bytes) -> str:
 
 def read_edits(lake: Lake, manifest: Manifest, ids: list[str], name: str) -> tuple[Edit, ...]:
     """The edits of a JSONL file in the lake (its name there or its URL); ids of examples are made whole."""
+    require_printable(f"{manifest.name}: the name of the edits of the review", name)
     name = name.strip().removeprefix(lake.uri()).lstrip("/")
     if ".." in name.split("/"):
         raise LakeError(f"{name}: outside the lake", "put the file of edits into the lake")
@@ -147,7 +148,10 @@ def _edit(manifest: Manifest, ids: list[str], where: str, line: bytes) -> Edit:
     try:
         edit = Edit.model_validate(json.loads(line))
     except (ValueError, ValidationError) as e:
-        raise LakeError(f"{where}: no edit: {e}", "give an example_id and a completion, as one JSON object") from e
+        raise LakeError(
+            f"{where}: no edit: {printable(e)}", "give an example_id and a completion, as one JSON object"
+        ) from e
+    require_printable(f"{where}: the completion", edit.completion)
     if not format_ok(edit.completion, "stop"):
         raise LakeError(f"{where}: not in R1's pattern", "write <think>...</think>summary<answer>...</answer>")
     return edit.model_copy(update={"example_id": _whole(manifest, ids, edit.example_id)})

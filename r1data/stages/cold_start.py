@@ -13,7 +13,6 @@ from r1data.stages.gates import difficulty, gated
 from r1data.stages.sampling import GenerateParams, NoParams, audited, examined, kinds_of, sampled
 from r1data.step import ELSEWHERE, Node
 from r1data.steps.examples import COLD_START
-from r1data.steps.human import HUMAN, HUMAN_DROPS, HumanExamplesParams
 from r1data.steps.refine import REFINE, REFINED, REPEATED, RefineParams
 from r1data.steps.sources import (
     ASK,
@@ -28,6 +27,7 @@ from r1data.steps.sources import (
     UnitedParams,
 )
 from r1data.steps.thresholds import refined_gate
+from r1data.verify.human import HUMAN, HUMAN_DROPS, HumanExamplesParams
 
 STAGE = "cold_start"
 KEPT = {"candidates": "cold_start/candidates", "drops": "cold_start/drops", "problems": "problems"}

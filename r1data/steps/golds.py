@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from r1data.digest import printable
 from r1data.errors import RecipeError
 
 Record = Mapping[str, Any]
@@ -41,11 +42,6 @@ def fault_of(kind: str, record: Record, columns: Mapping[str, str]) -> str:
         return "no_gold"
     texts = (record.get(theirs) for theirs in columns.values())
     return "lone_surrogate" if any(printable(t) != str(t) for t in texts) else ""
-
-
-def printable(value: Any) -> str:
-    """A value as text that can be written as UTF-8: lone surrogates as escapes."""
-    return str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def gold(kind: str, record: Record, columns: Mapping[str, str], source: str) -> tuple[str, str]:

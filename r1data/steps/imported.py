@@ -4,6 +4,7 @@ As imported, `prompt` is the file's own text; the recipe's chat template goes ar
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
@@ -15,7 +16,7 @@ from r1data.errors import RecipeError
 from r1data.params import Params
 from r1data.step import Step
 from r1data.steps.examples import examples_frame
-from r1data.steps.files import column_names, records_of
+from r1data.steps.files import column_names, records_of, require_columns, texts_of
 from r1data.steps.problems import EVIDENCE, problem_id
 from schemas import TABLES
 
@@ -24,10 +25,10 @@ OPTIONAL = ("category", "licence", "language")
 CATEGORIES: tuple[str, ...] = get_args(Category)
 _TAG = re.compile(r"</?(?:think|answer)>")
 _ALONE = re.compile(r"<think>(.*)</think>", re.DOTALL)
-_EDGES = re.compile(r"[\s!?.,~\u3002\uff01\uff0c\uff1f\uff5e]+")
+_EDGES = re.compile(r"[\W_]+")  # emoji and invisible characters too
 _GREETING = re.compile(
-    r"(?:hello|hi|hey|greetings|good (?:day|morning|afternoon|evening))(?: (?:there|again|all|everyone))?"
-    r"|(?:(?:你好|您好|大家好|嗨|早上好|下午好|晚上好|早安|晚安)[啊呀]? ?)+"
+    r"(?:(?:hello|hi|hey|greetings|good (?:day|morning|afternoon|evening))(?: (?:there|again|all|everyone))?(?: |$)"
+    r"|(?:你好|您好|大家好|嗨|早上好|下午好|晚上好|早安|晚安)[啊呀]? ?)+"
 )
 
 
@@ -55,21 +56,22 @@ class FinishParams(Params):
 
 
 def imported(*, params: ImportedParams, problems: pl.DataFrame) -> pl.DataFrame:
-    """SFT_EXAMPLES, without thoughts, of the rows that can be used; `RecipeError` if a file gives none at all."""
+    """SFT_EXAMPLES, without thoughts, of the rows that can be used; `RecipeError` if a file has no rows."""
     rows, _ = _split(params, problems)
     return examples_frame(rows)
 
 
 def import_drops(*, params: ImportedParams, problems: pl.DataFrame) -> pl.DataFrame:
-    """DROPS of the rows that cannot: without a prompt, response, licence or known category; with R1's tags;
-    held out for evaluation; the same again."""
+    """DROPS of the rows that cannot: a value that is no text; without a prompt, response, licence or known category;
+    with R1's tags; held out for evaluation; the same again."""
     _, gone = _split(params, problems)
     return drops_frame(gone)
 
 
 def is_greeting(prompt: str) -> bool:
     """Whether a prompt says hello and nothing else: such a prompt never gets a thought."""
-    return _GREETING.fullmatch(_EDGES.sub(" ", prompt).strip().lower()) is not None
+    words = _EDGES.sub(" ", unicodedata.normalize("NFKC", prompt)).strip().lower()
+    return _GREETING.fullmatch(words) is not None
 
 
 def thought_questions(*, params: ThinkParams, examples: pl.DataFrame) -> list[tuple[str, str, str]]:
@@ -110,11 +112,11 @@ def _split(params: ImportedParams, problems: pl.DataFrame) -> tuple[list[dict[st
     held_out = dict(problems.filter(pl.col("split") != "train").select("problem_id", "split").iter_rows())
     kept: dict[str, dict[str, object]] = {}
     gone: list[tuple[str, ...]] = []
-    for source in params.sources:
-        for i, row in enumerate(_rows(source)):
-            reason, value = _fault(row, kept, held_out)
+    for number, source in enumerate(params.sources):
+        for i, (row, unreadable) in enumerate(_rows(source)):
+            reason, value = unreadable if any(unreadable) else _fault(row, kept, held_out)
             if reason:
-                name = row_id("dropped import", source.name, source.url, i, row["prompt"])
+                name = row_id("dropped import", number, source.name, source.url, i, row["prompt"])
                 gone.append((name, problem_id(row["prompt"]), "import", reason, value, row["prompt"][:EVIDENCE]))
             else:
                 kept[_content(row)] = _example(source, row)
@@ -140,25 +142,20 @@ def _content(row: Mapping[str, str]) -> str:
     return row_id("import", *(" ".join(row[c].split()) for c in REQUIRED))
 
 
-def _rows(source: NonReasoningParams) -> Iterator[dict[str, str]]:
+def _rows(source: NonReasoningParams) -> Iterator[tuple[dict[str, str], tuple[str, str]]]:
+    """Every record in our columns, and (reason, column) of a value in it that is no text."""
     about = f"non_reasoning {source.name!r}"
     records = records_of(about, source.url, source.limit)
     theirs = {c: source.columns.get(c, c) for c in (*REQUIRED, *OPTIONAL)}
-    names = column_names(records)
-    for ours in (*REQUIRED, *(c for c in OPTIONAL if c in source.columns)):
-        if theirs[ours] not in names:
-            remedy = f"set columns.{ours} to one of: {', '.join(names)}"
-            raise RecipeError(f"{about}: {source.url} has no column {theirs[ours]!r}", remedy)
-    if source.category is None and theirs["category"] not in names:
+    needed = {c: theirs[c] for c in (*REQUIRED, *(c for c in OPTIONAL if c in source.columns))}
+    require_columns(about, source.url, records, needed)
+    if source.category is None and theirs["category"] not in column_names(records):
         raise RecipeError(f"{about}: no category", f"give it one of {', '.join(CATEGORIES)}, or columns.category")
     for record in records:
-        row = {ours: _text(record.get(column)) for ours, column in theirs.items()}
+        row, unreadable = texts_of(record, theirs)
         row["category"] = _category(row["category"], source)
-        yield {**row, "licence": row["licence"] or source.licence, "language": row["language"] or source.language}
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+        row |= {c: row[c] or told for c, told in (("licence", source.licence), ("language", source.language))}
+        yield row, unreadable
 
 
 def _category(told: str, source: NonReasoningParams) -> str:
@@ -221,8 +218,8 @@ def _finished(params: FinishParams, row: dict[str, Any], chains: Mapping[str, st
     }
 
 
-IMPORT_EXAMPLES = Step("import_examples", "1", "reduce", TABLES["sft_examples"], imported)
-IMPORT_DROPS = Step("import_drops", "1", "reduce", TABLES["drops"], import_drops)
-THINK = Step("think", "1", "call", TABLES["candidates"])
-FINISH = Step("finish_examples", "1", "reduce", TABLES["sft_examples"], finished)
-THOUGHT_DROPS = Step("thought_drops", "1", "reduce", TABLES["drops"], thought_drops)
+IMPORT_EXAMPLES = Step("import_examples", "2", "reduce", TABLES["sft_examples"], imported)
+IMPORT_DROPS = Step("import_drops", "2", "reduce", TABLES["drops"], import_drops)
+THINK = Step("think", "2", "call", TABLES["candidates"])
+FINISH = Step("finish_examples", "2", "reduce", TABLES["sft_examples"], finished)
+THOUGHT_DROPS = Step("thought_drops", "2", "reduce", TABLES["drops"], thought_drops)

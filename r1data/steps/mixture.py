@@ -62,6 +62,10 @@ def _taken(params: MixtureParams, reasoning: pl.DataFrame, general: pl.DataFrame
     if params.general_share is None:
         return pl.concat(frames)
     sums = [int(f.filter(pl.col("reason") == "")[params.unit].sum() or 0) for f in frames]
+    for part, total in zip(PARTS, sums, strict=True):
+        if not total:
+            told = f"[sft_mix.mixture] the {part} part gives no {params.unit}, and general_share states a share of it"
+            raise RecipeError(told, f"look at what left sft_mix/{part} and at its limits, or leave out general_share")
     shares = (1 - params.general_share, params.general_share)
     whole = min(total / share for total, share in zip(sums, shares, strict=True))
     return pl.concat(
@@ -88,10 +92,15 @@ def _limited(params: MixtureParams, part: str, frame: pl.DataFrame) -> pl.DataFr
 
 
 def _cut(frame: pl.DataFrame, unit: str, most: int, reason: str) -> pl.DataFrame:
-    """Leave out, for a reason, the rows by which those still in go beyond a sum."""
-    still = pl.col("reason") == ""
-    running = pl.when(still).then(pl.col(unit)).otherwise(0).cum_sum()
-    return frame.with_columns(reason=pl.when(still & (running > most)).then(pl.lit(reason)).otherwise("reason"))
+    """Leave out, for a reason, the rows by which those still in go beyond a sum.
+
+    A row that is larger than the sum by itself leaves alone: those after it are counted without it.
+    """
+    still, fits = pl.col("reason") == "", pl.col(unit) <= most
+    running = pl.when(still & fits).then(pl.col(unit)).otherwise(0).cum_sum()
+    return frame.with_columns(
+        reason=pl.when(still & (~fits | (running > most))).then(pl.lit(reason)).otherwise("reason")
+    )
 
 
 def _tokens(params: MixtureParams, frame: pl.DataFrame) -> Iterator[int | None]:
@@ -107,6 +116,6 @@ def _tokens(params: MixtureParams, frame: pl.DataFrame) -> Iterator[int | None]:
         yield from (len(e.ids) for e in tokenizer.encode_batch_fast(texts[i : i + _BATCH], add_special_tokens=False))
 
 
-MIXTURE = Step("mixture", "1", "reduce", TABLES["sft_examples"], mixed)
-LEFT_OUT = Step("mixture_drops", "1", "reduce", TABLES["drops"], left_out)
-COMPOSITION = Step("mixture_counts", "1", "reduce", TABLES["mixtures"], composition)
+MIXTURE = Step("mixture", "2", "reduce", TABLES["sft_examples"], mixed)
+LEFT_OUT = Step("mixture_drops", "2", "reduce", TABLES["drops"], left_out)
+COMPOSITION = Step("mixture_counts", "2", "reduce", TABLES["mixtures"], composition)

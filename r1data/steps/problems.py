@@ -11,13 +11,13 @@ from typing import Any
 
 import polars as pl
 
-from r1data.digest import row_id
+from r1data.digest import printable, row_id
 from r1data.errors import CheckFailed, RecipeError, boundary
 from r1data.params import Params
 from r1data.recipe import SourceParams
 from r1data.step import Step
-from r1data.steps.files import column_names, records_of
-from r1data.steps.golds import fault_of, gold, logic_gold, printable, wanted_columns
+from r1data.steps.files import column_names, records_of, require_columns
+from r1data.steps.golds import fault_of, gold, logic_gold, wanted_columns
 from r1data.steps.small_talk import small_talk
 from schemas import TABLES
 
@@ -135,12 +135,9 @@ def _reasoning_gym(source: SourceParams) -> Iterator[dict[str, Any]]:
 def _file(source: SourceParams, url: str) -> Iterator[dict[str, Any]]:
     columns = wanted_columns(source.kind, source.columns)
     records = records_of(f"source {source.name!r}", url, source.limit)
-    theirs_all = column_names(records)
-    for ours, theirs in columns.items():
-        if theirs not in theirs_all:
-            remedy = f"set columns.{ours} to one of: {', '.join(theirs_all)}"
-            raise RecipeError(f"source {source.name!r}: {url} has no column {theirs!r}", remedy)
-    for record in ({**dict.fromkeys(theirs_all), **r} for r in records):
+    require_columns(f"source {source.name!r}", url, records, columns)
+    nulls = dict.fromkeys(column_names(records))
+    for record in ({**nulls, **r} for r in records):
         if fault := fault_of(source.kind, record, columns):
             told = {"fault": fault, "question": printable(record[columns["question"]])}
             yield row(source, "", "", source.language, told)

@@ -121,6 +121,14 @@ def edits(*lines: object) -> Callable[[Lake], str]:
         ([], edits("no json"), "line 1: no edit"),
         ([], edits({"example_id": "01", "completion": GOOD}, {"example_id": "02"}), "line 2: no edit"),
         ([], edits({"example_id": "01", "completion": "It is 2."}), "not in R1's pattern"),
+        (
+            [],
+            edits({"example_id": "01", "completion": GOOD.replace("so", "s\ud800")}),
+            "line 1: .* lone surrogate at .* 9",
+        ),
+        ([], edits({"example_id": "\ud800", "completion": GOOD}), "0 rows"),
+        ([], edits({"example_id": "01", "completion": GOOD, "\ud800": 1}), "line 1: no edit"),
+        ([], lambda _: "reviews/\udc80.jsonl", "name of the edits .* lone surrogate"),
         ([], edits({"example_id": "99", "completion": GOOD}), "0 rows"),
         ([], edits(*[{"example_id": "01", "completion": GOOD}] * 2), "line 2: 01-row again"),
         (["01"], edits({"example_id": "01", "completion": GOOD}), "both rejected and edited"),
@@ -130,8 +138,17 @@ def test_what_cannot_be_is_refused_whole(
     runner: Runner, rows: Manifest, rejected: list[str], file: Callable[[Lake], str] | None, says: str
 ) -> None:
     name = file(runner.lake) if file else ""
-    with pytest.raises(LakeError, match=says):
+    with pytest.raises(LakeError, match=says) as told:
         decide(runner.lake, rows, "Ada", accepted=True, rejected=rejected, edits_file=name)
+    str(told.value).encode()
+    assert read_review(runner.lake, rows) is None
+
+
+@pytest.mark.parametrize(("reviewer", "note"), [("A\udc80da", ""), ("Ada", "well \ud800")])
+def test_what_no_file_can_hold_is_refused(runner: Runner, rows: Manifest, reviewer: str, note: str) -> None:
+    with pytest.raises(LakeError, match=r"(reviewer|note) of the review has a lone surrogate.*\n  remedy: ") as told:
+        decide(runner.lake, rows, reviewer, accepted=True, note=note)
+    str(told.value).encode()  # or the page that asks again cannot be written
     assert read_review(runner.lake, rows) is None
 
 

@@ -77,6 +77,52 @@ def test_every_row_is_taken_or_leaves_with_a_reason(lines: str) -> None:
     assert set(kept["licence"]) == {"MIT", "CC0"}
 
 
+NO_TEXTS: tuple[tuple[Any, str], ...] = (
+    ("a\ud800", "lone_surrogate"),
+    (["x", {"role": "user"}], "no_text"),
+    ({"role": "user"}, "no_text"),
+    (True, "no_text"),
+    (float("nan"), "no_text"),
+)
+
+
+@pytest.mark.parametrize("column", ["q", "a", "kind", "lic"])
+def test_a_value_that_is_no_text_leaves(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [{**ROWS[0], column: value} for value, _ in NO_TEXTS]
+    path.write_text("".join(json.dumps(r) + "\n" for r in [*rows, {**ROWS[0], "a": 7}]), encoding="utf-8")
+    params = ImportedParams(sources=(source(str(path)),))
+    assert imported(params=params, problems=HELD_OUT)["completion"].to_list() == ["7"]
+    gone = import_drops(params=params, problems=HELD_OUT)
+    assert gone["row_id"].n_unique() == len(rows)
+    assert gone.select("reason", "value").rows() == [(reason, column) for _, reason in NO_TEXTS]
+
+
+def test_a_source_given_twice_has_each_drop_once(lines: str) -> None:
+    gone = import_drops(params=ImportedParams(sources=(source(lines), source(lines))), problems=HELD_OUT)
+    assert gone["row_id"].n_unique() == gone.height == 2 * len(ROWS) - 4
+
+
+@pytest.mark.parametrize("name", ["empty.jsonl", "empty.parquet"])
+def test_a_file_without_rows_is_said_to_have_none(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        pl.DataFrame(schema={"prompt": pl.String, "response": pl.String}).write_parquet(path)
+    else:
+        path.write_text("\n", encoding="utf-8")
+    told = NonReasoningParams(name="p", url=str(path), category="translation", licence="MIT")
+    with pytest.raises(RecipeError, match=rf"non_reasoning 'p': .*{name} has no rows\n  remedy: give a file"):
+        imported(params=ImportedParams(sources=(told,)), problems=HELD_OUT)
+
+
+def test_lists_of_parquet_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pl.DataFrame({"prompt": ["a?"], "response": [["A", "B"]]}).write_parquet(path)
+    told = NonReasoningParams(name="p", url=str(path), category="translation", licence="MIT")
+    gone = import_drops(params=ImportedParams(sources=(told,)), problems=HELD_OUT)
+    assert gone.select("reason", "value").rows() == [("no_text", "response")]
+
+
 def test_parquet_with_a_limit_and_what_the_recipe_says_of_all_rows(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pl.DataFrame({"prompt": ["a?", "b?"], "response": ["A", "B"]}).write_parquet(path)
@@ -101,12 +147,30 @@ def test_what_cannot_be_read_is_one_clear_error(lines: str, told: dict[str, Any]
         imported(params=params, problems=HELD_OUT)
 
 
-@pytest.mark.parametrize("prompt", ["hello", " Hello! ", "Hi there", "good morning.", "你好", "你好,你好!", "您好呀"])
+DRESSED = (
+    "Hello 👋",
+    "hello :)",
+    "“Hello”",
+    "(hello)",
+    "hello;",
+    "hello、",
+    "ｈｅｌｌｏ",
+    "hello hello",
+    "Hello!\u200b",
+    "_hi_",
+)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["hello", " Hello! ", "Hi there", "good morning.", "你好", "你好,你好!", "您好呀", *DRESSED]
+)
 def test_greetings(prompt: str) -> None:
     assert is_greeting(prompt)
 
 
-@pytest.mark.parametrize("prompt", ["hello in Chinese?", "Hi, what is 1+1?", "你好吗", "Write hello", ""])
+@pytest.mark.parametrize(
+    "prompt", ["hello in Chinese?", "Hi, what is 1+1?", "你好吗", "Write hello", "", "👋", "hellohi"]
+)
 def test_no_greetings(prompt: str) -> None:
     assert not is_greeting(prompt)
 

@@ -74,9 +74,24 @@ def test_tokens_by_a_real_tokenizer(model_folder: Path) -> None:
         mixed(params=MixtureParams(unit="tokens", tokenizer="none.json"), **PARTS)
 
 
-def test_an_empty_part_empties_a_stated_share() -> None:
-    found = mixed(params=MixtureParams(general_share=0.5), reasoning=PARTS["reasoning"], general=part("x", 0, 1))
-    assert found.is_empty()
+def test_a_row_beyond_the_limit_leaves_alone() -> None:
+    frame = pl.concat([part("small", 5, 10), part("large", 1, 5_000)])
+    for seed in range(8):  # the large row at several places in the order
+        params = MixtureParams(reasoning=PartParams(characters=100), seed=seed)
+        assert mixed(params=params, reasoning=frame, general=PARTS["general"]).filter(category="small").height == 5
+        gone = left_out(params=params, reasoning=frame, general=PARTS["general"])
+        assert gone.select("row_id", "reason").rows() == [("large0", "characters")]
+
+
+@pytest.mark.parametrize("empty", ["reasoning", "general"])
+def test_a_share_of_an_empty_part_is_an_error(empty: str) -> None:
+    parts = {**PARTS, empty: part("x", 0, 1)}
+    for made in (mixed, left_out, composition):
+        with pytest.raises(
+            RecipeError, match=rf"the {empty} part gives no rows.*general_share.*\n  remedy: .*sft_mix/{empty}"
+        ):
+            made(params=MixtureParams(general_share=0.5), **parts)
+    assert mixed(params=MixtureParams(), **parts).height == sum(frame.height for frame in parts.values())
 
 
 def test_tokens_need_a_tokenizer(tmp_path: Path) -> None:

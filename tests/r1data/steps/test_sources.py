@@ -18,7 +18,6 @@ from r1data.served import served_answers
 from r1data.stages import STAGES, graph
 from r1data.step import Node
 from r1data.steps.examples import examples_frame
-from r1data.steps.human import HumanExamplesParams, human_drops, human_examples
 from r1data.steps.problems import ProblemsParams, problem_id, problems
 from r1data.steps.sources import (
     EarlierParams,
@@ -31,6 +30,7 @@ from r1data.steps.sources import (
     united,
 )
 from r1data.storage import Lake
+from r1data.verify.human import HumanExamplesParams, human_drops, human_examples
 from r1data.verify.verdicts import VerifyParams, verdicts
 from schemas import TABLES
 from tests.r1data.inspect.tiny_lake import Services
@@ -190,6 +190,8 @@ def test_a_reviewed_file(tmp_path: Path) -> None:
         {**good, "answer": "3"},
         {**good, "question": "Held out?"},
         {**good, "reasoning": "<answer>2</answer>"},
+        {**good, "reasoning": "1 and \ud800"},
+        {**good, "answer": [2]},
     )
     path = tmp_path / "people.jsonl"
     path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
@@ -198,8 +200,11 @@ def test_a_reviewed_file(tmp_path: Path) -> None:
     told = kept.sort("category").select("prompt", "completion", "category", "source").rows()
     assert told == [
         ("Q: 1+1=?", "<think>1 and 1</think><answer>2</answer>", "arithmetic", "human, reviewed by Ada"),
-        ("Q: Why?", "<think>1 and 1</think><answer>Because.</answer>", "human", "human, reviewed by Ada"),
+        ("Q: Why?", "<think>1 and 1</think><answer>Because.</answer>", "human", "human, reviewed by Ada, unverified"),
     ]
-    reasons = {"duplicate", "no_reviewer", "no_reasoning", "wrong_answer", "in_eval", "tags_inside"}
+    reasons = {"duplicate", "no_reviewer", "no_reasoning", "wrong_answer", "in_eval", "tags_inside"} | {
+        "lone_surrogate",
+        "no_text",
+    }
     assert set(gone["reason"]) == reasons
     assert gone.height == len(reasons)
