@@ -152,9 +152,10 @@ def _human(recipe: Recipe) -> list[Node]:
     assert part is not None, "asked for only with the section"
     file = part.model_copy(update={"quota": None})  # the quota is the union's to know
     params = HumanExamplesParams(file=file, template=recipe.zero_template)
+    made = uncontaminated(recipe, Node("cold_start/human", STAGE, HUMAN, params, PROBLEMS), recipe.zero_template)
     return [
-        *uncontaminated(recipe, Node("cold_start/human", STAGE, HUMAN, params, PROBLEMS), recipe.zero_template),
-        Node("cold_start/human/drops", STAGE, HUMAN_DROPS, params, PROBLEMS),
+        *made,
+        Node("cold_start/human/drops", STAGE, HUMAN_DROPS, params, {**PROBLEMS, "examples": made[0].name}),
     ]
 
 

@@ -39,14 +39,18 @@ def human_examples(*, params: HumanExamplesParams, problems: pl.DataFrame) -> pl
     return examples_frame(_split(params, problems)[0])
 
 
-def human_drops(*, params: HumanExamplesParams, problems: pl.DataFrame) -> pl.DataFrame:
-    """DROPS of the others: a part is no text or empty, tags inside, held out, the same again, not found right."""
+def human_drops(*, params: HumanExamplesParams, problems: pl.DataFrame, examples: pl.DataFrame) -> pl.DataFrame:
+    """DROPS of the others: a part is no text or empty, tags inside, held out, the same again, not found right.
+
+    Rows are verified again for the reason alone: what is in `examples` stayed, whatever a verifier that ran out of time
+    says now, and what is not has left.
+    """
     schema = {f.name: pl.String for f in TABLES["drops"].schema}
-    return pl.DataFrame(_split(params, problems)[1], schema=schema, orient="row")
+    return pl.DataFrame(_split(params, problems, set(examples["example_id"]))[1], schema=schema, orient="row")
 
 
 def _split(
-    params: HumanExamplesParams, problems: pl.DataFrame
+    params: HumanExamplesParams, problems: pl.DataFrame, stayed: set[str] | None = None
 ) -> tuple[list[dict[str, object]], list[tuple[str, ...]]]:
     known = {row["problem_id"]: row for row in problems.iter_rows(named=True)}
     rows = list(_rows(params.file))
@@ -60,6 +64,8 @@ def _split(
     for i, ((row, _), text, problem, fault) in enumerate(zip(rows, texts, about, faults, strict=True)):
         name = row_id("human", row["question"], text)
         reason, value = fault if any(fault) else _not_right(row, verdicts.get(i))
+        if stayed is not None and not any(fault):
+            reason = "" if name in stayed else reason or "not_found_right_before"
         if not reason and name in kept:
             reason = "duplicate"
         if reason:
@@ -129,4 +135,4 @@ def _example(
 
 
 HUMAN = Step("human_examples", "2", "reduce", TABLES["sft_examples"], human_examples)
-HUMAN_DROPS = Step("human_drops", "2", "reduce", TABLES["drops"], human_drops)
+HUMAN_DROPS = Step("human_drops", "3", "reduce", TABLES["drops"], human_drops)

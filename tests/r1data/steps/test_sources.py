@@ -196,7 +196,8 @@ def test_a_reviewed_file(tmp_path: Path) -> None:
     path = tmp_path / "people.jsonl"
     path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
     params = HumanExamplesParams(file=HumanParams(url=str(path), licence="CC0"), template="Q: {question}")
-    kept, gone = human_examples(params=params, problems=known), human_drops(params=params, problems=known)
+    kept = human_examples(params=params, problems=known)
+    gone = human_drops(params=params, problems=known, examples=kept)
     told = kept.sort("category").select("prompt", "completion", "category", "source").rows()
     assert told == [
         ("Q: 1+1=?", "<think>1 and 1</think><answer>2</answer>", "arithmetic", "human, reviewed by Ada"),
