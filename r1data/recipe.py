@@ -27,6 +27,7 @@ from r1data.data_params import (
 )
 from r1data.errors import RecipeError
 from r1data.gate_params import ColdStartGate, GateExample, GateSection
+from r1data.languages import KNOWN, code_of
 from r1data.params import Params
 from r1data.sampling_params import SamplingParams
 from r1data.spending import BudgetParams
@@ -60,6 +61,13 @@ class SourceParams(Params):
     category: str = "arithmetic"
     licence: str = "Apache-2.0"
     pin: str = Field(default="", description="what the file was when the run began; filled in by the run")
+
+    @model_validator(mode="after")
+    def _known_language(self) -> "SourceParams":
+        for language in (self.language, *self.wording):
+            if code_of(language) is None:
+                raise ValueError(f"language {language!r} is not known; known: {', '.join(sorted(KNOWN))}")
+        return self
 
 
 class ModelSource(Params):

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from r1data.languages import code_of
 from r1data.rewards.scripts import HAN, HANGUL, KANA, LANGUAGE_OF, LATIN, LETTERS
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
@@ -25,8 +26,8 @@ CHUNK = 1 << 22  # bytes of text at a time: what bounds memory
 class LanguageUnits:
     """Units by language (ISO 639-1 codes, `und`) and by script, and how often the language changes between two units.
 
-    `longest_foreign` is the longest run of units that are not in the language asked for; `code` and `maths` are
-    characters that were removed before.
+    `longest_foreign` is the longest run of units that are not in the language asked for (all, where that is not known);
+    `code` and `maths` are characters that were removed before.
     """
 
     by_language: dict[str, int]
@@ -56,22 +57,23 @@ class LanguageUnits:
         """All units."""
         return sum(self.by_language.values())
 
-    def consistency(self, language: str) -> float | None:
-        """Share of the units that are in a language; None without units."""
-        return self.by_language.get(language, 0) / self.total if self.total else None
+    def consistency(self, language: str | None) -> float | None:
+        """Share of the units that are in a language; None without units or for a language that is not known."""
+        code = code_of(language)
+        return self.by_language.get(code, 0) / self.total if self.total and code else None
 
 
-def language_units(text: str, language: str = "en") -> LanguageUnits:
+def language_units(text: str, language: str | None = "en") -> LanguageUnits:
     """Count units after removing code, LaTeX, URLs and tags."""
     return next(units_of([text], [language]))
 
 
-def language_consistency(text: str | None, language: str) -> float | None:
-    """Share of the units that are in the language (an ISO 639-1 code); None without units."""
+def language_consistency(text: str | None, language: str | None) -> float | None:
+    """Share of the units that are in the language (as `r1data.languages` knows it); None without units, or unknown."""
     return language_units(text or "", language).consistency(language)
 
 
-def units_of(texts: Sequence[str], languages: Sequence[str]) -> Iterator[LanguageUnits]:
+def units_of(texts: Sequence[str], languages: Sequence[str | None]) -> Iterator[LanguageUnits]:
     """The units of each text, beside the language that it should be in."""
     first = 0
     while first < len(texts):
@@ -112,7 +114,7 @@ class Counts:
         return LanguageUnits(units, scripts, switches, longest, code, maths)
 
 
-def counts(offsets: Integers, text: Bytes, languages: Sequence[str]) -> Counts:
+def counts(offsets: Integers, text: Bytes, languages: Sequence[str | None]) -> Counts:
     """Units of the texts in Arrow's buffers (offsets from 0), beside the language that each should be in."""
     # numba takes a second to import
     from r1data.rewards.prose import prose
@@ -120,7 +122,7 @@ def counts(offsets: Integers, text: Bytes, languages: Sequence[str]) -> Counts:
     return counts_of(*prose(offsets, text), languages)
 
 
-def counts_of(kept: Integers, plain: Bytes, removed: Integers, languages: Sequence[str]) -> Counts:
+def counts_of(kept: Integers, plain: Bytes, removed: Integers, languages: Sequence[str | None]) -> Counts:
     """The same of texts of which `r1data.rewards.prose` has left the prose."""
     from r1data.rewards.tokens import tokens
     from r1data.rewards.windows import WINDOWS, coded, fold
@@ -134,7 +136,8 @@ def counts_of(kept: Integers, plain: Bytes, removed: Integers, languages: Sequen
         meant[script] = ids.setdefault(name, len(ids))
     default = np.zeros(rows, np.int32)
     _identify(windows[0], windows[1], meant[WINDOWS:], default, ids)
-    target = np.array([ids.setdefault(name, len(ids)) for name in languages], np.int32)
+    asked = [code_of(name) for name in languages]
+    target = np.array([ids.setdefault(code, len(ids)) if code else -1 for code in asked], np.int32)
     units, by_script = np.zeros((rows, len(ids)), np.int64), np.zeros((rows, 64), np.int64)
     runs = np.zeros((rows, 2), np.int64)
     fold(starts, found[0], codes, meant, default, target, units, by_script, runs)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from r1data.languages import code_of
 from r1data.params import Params
 from r1data.rewards.format import answer_in_summary, format_ok, summary, thought
 from r1data.rewards.language import SCRIPTS as CODES
@@ -40,10 +41,10 @@ def measures(*, params: Params, candidates: pl.DataFrame, problems: pl.DataFrame
     return pl.concat([candidates.select(_IDS), pl.concat(told)], how="horizontal")
 
 
-Asked = tuple[str | None, str, str]  # completion, finish reason, language
+Asked = tuple[str | None, str, str | None]  # completion, finish reason, language
 
 
-def measured(completion: str | None, finish: str, language: str) -> dict[str, Any]:
+def measured(completion: str | None, finish: str, language: str | None) -> dict[str, Any]:
     """The measures of one completion by column; `language` is the one that was asked for."""
     return {name: column[0] for name, column in _measured([(completion, finish, language)]).items()}
 
@@ -74,9 +75,9 @@ def _measured(asked: Sequence[Asked]) -> dict[str, list[Any]]:
     gopher = repetitions(kept, plain).T.tolist()
     form = [_form(c or "", finish) for c, finish, _ in asked]
     found = {
-        "language": languages,
+        "language": [language or "" for language in languages],
         "truncated": [finish != "stop" for _, finish, _ in asked],
-        "unmeasured": _why([c for c, _, _ in asked], silent, some),
+        "unmeasured": _why([c for c, _, _ in asked], silent, some, languages),
         **{name: list(column) for name, column in zip(_FORM, zip(*form, strict=True), strict=True)},
         **_language(units, languages),
         "code_chars": removed[:, 0].tolist(),
@@ -91,11 +92,14 @@ def _measured(asked: Sequence[Asked]) -> dict[str, list[Any]]:
     return found
 
 
-def _why(completions: Sequence[str | None], silent: Sequence[bool], counted: Sequence[bool]) -> list[str]:
-    """Why the language could not be measured."""
+def _why(
+    completions: Sequence[str | None], silent: Sequence[bool], counted: Sequence[bool], languages: Sequence[str | None]
+) -> list[str]:
+    """Why the language could not be measured, or could not be compared with the one asked for."""
+    known = ["" if code_of(language) else "unknown_language" for language in languages]
     return [
-        "no_completion" if c is None else "" if some else "no_thought" if quiet else "no_words"
-        for c, quiet, some in zip(completions, silent, counted, strict=True)
+        "no_completion" if c is None else unknown if some else "no_thought" if quiet else "no_words"
+        for c, quiet, some, unknown in zip(completions, silent, counted, known, strict=True)
     ]
 
 
@@ -119,11 +123,12 @@ def _paragraphs(text: str) -> tuple[int, int]:
     return number, max(longest, len(text) - at)
 
 
-def _language(found: Counts, languages: Sequence[str]) -> dict[str, list[Any]]:
+def _language(found: Counts, languages: Sequence[str | None]) -> dict[str, list[Any]]:
     total, index = found.units.sum(axis=1), {name: i for i, name in enumerate(found.names)}
     none = np.zeros(len(languages), np.int64)
     units = {name: found.units[:, index[name]] if name in index else none for name in LANGUAGES}
-    target = found.units[np.arange(len(languages)), [index[language] for language in languages]]
+    codes = [code_of(language) for language in languages]
+    target = found.units[np.arange(len(codes)), [index[code] if code else 0 for code in codes]]
     scripts = {name: found.by_script[:, CODES[name]] for name in SCRIPTS if name in CODES}
     columns = {
         **{f"units_{name}": column for name, column in units.items()},
@@ -131,13 +136,14 @@ def _language(found: Counts, languages: Sequence[str]) -> dict[str, list[Any]]:
         **{f"script_{name}": column for name, column in scripts.items()},
         "script_other": found.by_script.sum(axis=1) - sum(scripts.values()),
         "language_switches": found.runs[:, 0],
-        "longest_foreign_run": found.runs[:, 1],
     }
-    shares = zip(target.tolist(), total.tolist(), strict=True)
+    shares = zip(target.tolist(), total.tolist(), codes, strict=True)
+    foreign = zip(found.runs[:, 1].tolist(), codes, strict=True)
     return {
-        "language_consistency": [part / whole if whole else None for part, whole in shares],
+        "language_consistency": [part / whole if whole and code else None for part, whole, code in shares],
+        "longest_foreign_run": [run if code else None for run, code in foreign],
         **{name: column.tolist() for name, column in columns.items()},
     }
 
 
-MEASURE = Step("measure", "3", "map", TABLES["measures"], measures)
+MEASURE = Step("measure", "4", "map", TABLES["measures"], measures)

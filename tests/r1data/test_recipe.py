@@ -75,9 +75,18 @@ def changed(tmp_path: Path, old: str, new: str) -> str:
             "{ samples = 4, stop_at = 2, temperature = 0.6",
             "evaluation: .*equally often",
         ),
+        ("[[sources]]", '[[sources]]\nlanguage = "English"', r"sources\.0: .*'English' is not known; known: .*, en, "),
         ("[distill]\nepochs = 1", "[distil]\nepochs = 1", r"distil: unknown key, did you mean 'distill'"),
     ],
-    ids=["unknown key", "wrong type", "missing file", "no toml", "evaluation stops early", "unknown stage"],
+    ids=[
+        "unknown key",
+        "wrong type",
+        "missing file",
+        "no toml",
+        "evaluation stops early",
+        "unknown language",
+        "unknown stage",
+    ],
 )
 def test_wrong_recipe_names_file_field_and_remedy(tmp_path: Path, old: str, new: str, says: str) -> None:
     with pytest.raises(RecipeError, match=says) as caught:

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from pycld2 import LANGUAGES
 
+from r1data.languages import KNOWN, code_of
 from r1data.rewards.language import LanguageUnits, language_consistency, language_units, units_of
+from r1data.rewards.scripts import LANGUAGE_OF
 from tests.r1data.rewards.labelled import Labelled, labelled
 
 SAMPLES = labelled()
@@ -72,6 +75,27 @@ def test_a_batch_says_what_each_text_says_alone() -> None:
     assert [language_consistency(t, g) for t, g in zip(texts, targets, strict=True)] == [
         u.consistency(g) for u, g in zip(alone, targets, strict=True)
     ]
+
+
+@pytest.mark.parametrize("language", ["EN", "en-US", "en_GB", " en "])
+def test_a_code_may_be_written_otherwise(language: str) -> None:
+    text = "3 plus 5 is 8, then 我"
+    assert language_consistency(text, language) == language_consistency(text, "en") == 0.75
+    assert language_units(text, language) == language_units(text, "en")
+
+
+@pytest.mark.parametrize("language", ["English", "xx", "und", "", "None", "ka", None])
+def test_a_language_that_is_not_known_is_not_measured(language: str | None) -> None:
+    assert language_consistency("3 plus 5 is 8", language) is None
+    assert language_units("3 plus 5 is 8", language).en == 2
+
+
+def test_known_are_those_that_can_be_found() -> None:
+    scripts = set(LANGUAGE_OF.values()) - {"und"}
+    assert scripts <= KNOWN
+    assert KNOWN - scripts <= {code for _, code in LANGUAGES}
+    assert {s.target for s in SAMPLES} <= KNOWN
+    assert code_of("zh-Hant") == "zh"
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)

@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from r1data.gate_params import GateParams
 from r1data.params import Params
 from r1data.rewards.language import encoded
-from r1data.steps.gates import DropsParams, drops
+from r1data.steps.gates import DropsParams, drops, missed
 from r1data.steps.measures import BATCH, measured, measures
 from r1data.steps.repetition import repeated_characters, repetitions, words
 from schemas.generation import REPETITIONS
@@ -47,6 +48,22 @@ def test_nulls_in_the_middle_move_no_row() -> None:
         alone = measured(text, "stop", "en" if i % 2 else "zh")
         assert {k: row[k] for k in alone} == alone
         assert row["characters"] == (None if text is None else len(text))
+
+
+@pytest.mark.parametrize(
+    ("language", "consistency", "why"),
+    [("EN", 1.0, ""), ("en-US", 1.0, ""), ("English", None, "unknown_language"), (None, None, "unknown_language")],
+)
+def test_an_unknown_language_is_undecided(language: str | None, consistency: float | None, why: str) -> None:
+    usual = measured(GOOD, "stop", "en")
+    row = measured(GOOD, "stop", language)
+    assert (row["language_consistency"], row["unmeasured"], row["language"]) == (consistency, why, language or "")
+    assert row["longest_foreign_run"] == (None if why else 0)
+    assert row["units_en"] == usual["units_en"] > 0
+    assert measured("<think>3+5=8</think>", "stop", language)["unmeasured"] == "no_words"
+    judged = {"verdict": "correct", "reason": "", "completion_tokens": 9}
+    miss = missed(GateParams(language_consistency=1.0), {**judged, **row})
+    assert miss == (("language", "unmeasured", "None") if why else None)
 
 
 def test_null_completions_leave_by_their_own_reason() -> None:
