@@ -13,7 +13,7 @@ import polars as pl
 
 from r1data.languages import code_of
 from r1data.params import Params
-from r1data.rewards.format import answer_in_summary, format_ok, summary, thought
+from r1data.rewards.format import answer_in_summary, format_ok, prose_of, thought
 from r1data.rewards.language import SCRIPTS as CODES
 from r1data.rewards.language import Counts, counts_of, encoded
 from r1data.rewards.score import reflections_of
@@ -112,7 +112,7 @@ def _form(completion: str, finish: str) -> tuple[Any, ...]:
         len(completion),
         *_paragraphs(completion),
         completion.count("```") % 2 == 1,
-        any(c.isalpha() for c in summary(completion)),
+        any(c.isalpha() for c in prose_of(completion)),
         answer_in_summary(completion),
     )
 
@@ -159,4 +159,4 @@ def _language(found: Counts, languages: Sequence[str | None]) -> dict[str, list[
     }
 
 
-MEASURE = Step("measure", "5", "map", TABLES["measures"], measures)
+MEASURE = Step("measure", "6", "map", TABLES["measures"], measures)

@@ -103,6 +103,23 @@ def test_whether_the_summary_states_the_answer(completion: str, stated: bool | N
 
 
 @pytest.mark.parametrize(
+    ("completion", "present"),
+    [
+        (GOOD, True),
+        ("<think>x</think><answer>cat</answer>", False),
+        ("<think>x</think><answer>cat", False),
+        ("<think>x</think> 42. </answer>", False),
+        ("<think>x</think>So<answer>5</answer>", True),
+        ("<think>x</think><answer>5</answer>是五", True),
+        ("No tags", True),
+        ("", False),
+    ],
+)
+def test_a_summary_is_what_stands_beside_the_answer(completion: str, present: bool) -> None:
+    assert measured(completion, "stop", "en")["summary_present"] is present
+
+
+@pytest.mark.parametrize(
     ("text", "paragraphs", "longest"),
     [
         ("", 1, 0),
