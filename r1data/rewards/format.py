@@ -4,6 +4,7 @@ The final answer, in this order: one `<answer>`, the last `\boxed{}`, "answer is
 """
 
 import re
+from array import array
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
@@ -18,6 +19,12 @@ _SAYS = re.compile(
 )
 _WORDS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _HAN = re.compile(r"[\u4e00-\u9fff]")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_ZEROS = re.compile(r"(?<=\d)\.0+(?!\d|[.,]\d)")
+# letters and digits of scripts that set words apart; Han, kana and Hangul stand beside a number without a space
+_JOINED = re.compile(r"[^\W_\u0e00-\u1dff\u2000-\U0010ffff]")
+_BEFORE = re.compile(rf"(?:{_JOINED.pattern}|[-\u2212]|\d[.,]|(?:^|[\s$(=])\.)\Z")
+_BEHIND = re.compile(rf"{_JOINED.pattern}|[.,]\d|[-\u2212]{_JOINED.pattern}")
 SHORT = 40
 PIECE = 1 << 16  # characters of lines at a time
 _PLAIN = re.compile(r"[-+]?[\d.,/ ]*\d[%]?")
@@ -47,12 +54,17 @@ def summary(completion: str) -> str:
     return _outside(completion).replace("<answer>", " ").replace("</answer>", "").strip()
 
 
+def prose_of(completion: str) -> str:
+    """What a completion says outside its thought and its answer, finished or not, without stray tags."""
+    return _TAG.sub(" ", _without(_outside(completion), "answer", " ").partition("<answer>")[0])
+
+
 def answer_in_summary(completion: str) -> bool | None:
     """Whether what the summary says beside its answer tags states the answer; None without the one or the other."""
-    said, answer = _without(_outside(completion), "answer", " "), answer_text(completion)[0]
-    if answer is None or not any(c.isalnum() for c in said):
+    said, answer = prose_of(completion), answer_text(completion)[0]
+    if not answer or not any(c.isalnum() for c in said):
         return None
-    return _states(said, answer)
+    return _states(_folded(said), _folded(answer))
 
 
 def answer_text(completion: str) -> tuple[str | None, str]:
@@ -93,17 +105,52 @@ def _without(text: str, tag: str, instead: str) -> str:
     return instead.join([*parts, text[at:]])
 
 
+def _folded(text: str) -> str:
+    """Numbers written one way: 1,000 and 18.00 are 1000 and 18."""
+    return _ZEROS.sub("", _THOUSANDS.sub("", text))
+
+
 def _states(said: str, answer: str) -> bool:
-    """Whether the answer occurs, not as a part of a longer number."""
-    digits = len(answer) - len(answer.lstrip("0123456789"))
+    """Whether the answer occurs as whole numbers and words."""
+    return any(_whole(said, at, at + len(answer)) for at in _places(said, answer))
+
+
+def _whole(said: str, at: int, end: int) -> bool:
+    """Whether no number or word goes on where the piece begins and ends; a digit beside it always counts."""
+    before, behind = said[max(0, at - 2) : at], said[end : end + 2]
+    if before[-1:].isdecimal() or behind[:1].isdecimal():
+        return False
+    begun = _JOINED.match(said[at]) and _BEFORE.search(before)
+    goes_on = _JOINED.match(said[end - 1]) and _BEHIND.match(behind)
+    return not begun and not goes_on
+
+
+def _places(said: str, answer: str) -> Iterator[int]:
+    """Where the answer begins, also within itself; Knuth, Morris and Pratt's search for a long one, which a search
+    from each place would read again and again."""
     at = said.find(answer)
-    while at >= 0:
-        end = at + len(answer)
-        if not said[at - 1 : at].isdecimal() and not said[end : end + 1].isdecimal():
-            return True
-        # past the answer's first digits: a number that begins inside of them has a digit before it
-        at = said.find(answer, at + digits + 1)
-    return False
+    if len(answer) <= SHORT:
+        # within the word or number that it begins with, a place has a letter or digit before
+        step = max(1, next((i for i, c in enumerate(answer) if not _JOINED.match(c)), len(answer)))
+        while at >= 0:
+            yield at
+            at = said.find(answer, at + step)
+        return
+    if at < 0:
+        return
+    known, borders = 0, array("q", [0])
+    for c in islice(answer, 1, None):
+        while known and c != answer[known]:
+            known = borders[known - 1]
+        known += c == answer[known]
+        borders.append(known)
+    known = 0
+    for i in range(at, len(said)):
+        while known and (known == len(answer) or said[i] != answer[known]):
+            known = borders[known - 1]
+        known += said[i] == answer[known]
+        if known == len(answer):
+            yield i + 1 - known
 
 
 def answer_in(text: str) -> tuple[str | None, str]:

@@ -4,6 +4,7 @@ Languages and repetitions are of the prose of the thought (code, LaTeX, URLs and
 whole completion where there is no thought. What cannot be measured is null and `unmeasured` says why.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import polars as pl
 
 from r1data.languages import code_of
 from r1data.params import Params
-from r1data.rewards.format import answer_in_summary, format_ok, summary, thought
+from r1data.rewards.format import answer_in_summary, format_ok, prose_of, thought
 from r1data.rewards.language import SCRIPTS as CODES
 from r1data.rewards.language import Counts, counts_of, encoded
 from r1data.rewards.score import reflections_of
@@ -22,6 +23,7 @@ from schemas.generation import LANGUAGES, REPETITIONS, SCRIPTS
 
 BATCH = 1 << 20  # bytes of text at a time: what bounds memory
 _SCHEMA = pl.Schema(TABLES["measures"].schema)
+_EMPTY = re.compile(r"\r?\n[ \t\r]*\n")
 _IDS = ("candidate_id", "problem_id", "completion_tokens")
 _OF_NULL = ("language", "truncated", "format_ok", "unmeasured")  # what a completion that is null has all the same
 _FORM = (
@@ -110,7 +112,7 @@ def _form(completion: str, finish: str) -> tuple[Any, ...]:
         len(completion),
         *_paragraphs(completion),
         completion.count("```") % 2 == 1,
-        any(c.isalpha() for c in summary(completion)),
+        any(c.isalpha() for c in prose_of(completion)),
         answer_in_summary(completion),
     )
 
@@ -118,9 +120,20 @@ def _form(completion: str, finish: str) -> tuple[Any, ...]:
 def _paragraphs(text: str) -> tuple[int, int]:
     """How many pieces empty lines leave, and the characters of the longest; without a list of them."""
     number, longest, at = 1, 0, 0
-    while (end := text.find("\n\n", at)) >= 0:
-        number, longest, at = number + 1, max(longest, end - at), end + 2
+    for begin, end in _empty_lines(text):
+        number, longest, at = number + 1, max(longest, begin - at), end
     return number, max(longest, len(text) - at)
+
+
+def _empty_lines(text: str) -> Iterator[tuple[int, int]]:
+    """Where the line ends around an empty line begin and end; blanks and the other system's line ends are nothing."""
+    if any(blank in text for blank in ("\r", "\n ", "\n\t")):
+        yield from (found.span() for found in _EMPTY.finditer(text))
+        return
+    at = 0
+    while (begin := text.find("\n\n", at)) >= 0:
+        at = begin + 2
+        yield begin, at
 
 
 def _language(found: Counts, languages: Sequence[str | None]) -> dict[str, list[Any]]:
@@ -146,4 +159,4 @@ def _language(found: Counts, languages: Sequence[str | None]) -> dict[str, list[
     }
 
 
-MEASURE = Step("measure", "4", "map", TABLES["measures"], measures)
+MEASURE = Step("measure", "6", "map", TABLES["measures"], measures)

@@ -1,5 +1,7 @@
 """Measures: rows keep to their candidates, what cannot be measured is null with a reason, statistics are Gopher's."""
 
+import random
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -98,6 +100,63 @@ def test_many_rows_equal_rows_alone() -> None:
 )
 def test_whether_the_summary_states_the_answer(completion: str, stated: bool | None) -> None:
     assert measured(completion, "stop", "en")["answer_in_summary"] is stated
+
+
+@pytest.mark.parametrize(
+    ("completion", "present"),
+    [
+        (GOOD, True),
+        ("<think>x</think><answer>cat</answer>", False),
+        ("<think>x</think><answer>cat", False),
+        ("<think>x</think> 42. </answer>", False),
+        ("<think>x</think>So<answer>5</answer>", True),
+        ("<think>x</think><answer>5</answer>是五", True),
+        ("No tags", True),
+        ("", False),
+    ],
+)
+def test_a_summary_is_what_stands_beside_the_answer(completion: str, present: bool) -> None:
+    assert measured(completion, "stop", "en")["summary_present"] is present
+
+
+@pytest.mark.parametrize(
+    ("text", "paragraphs", "longest"),
+    [
+        ("", 1, 0),
+        ("ab", 1, 2),
+        ("ab\ncd", 1, 5),
+        ("ab\n\ncde", 2, 3),
+        ("ab\n\n\ncd", 2, 3),
+        ("ab\n\n\n\ncd", 3, 2),
+        ("ab\r\n\r\ncde", 2, 3),
+        ("ab\r\ncd", 1, 6),
+        ("ab\n \t\ncde", 2, 3),
+        ("ab\n cd", 1, 6),
+        ("ab\n \n\n\ncd", 3, 2),
+        ("\r\n\r\n".join(["a line"] * 10), 10, 6),
+        ("\n  \n".join(["a line"] * 10), 10, 6),
+    ],
+)
+def test_paragraphs_end_at_lines_without_text(text: str, paragraphs: int, longest: int) -> None:
+    row = measured(text, "stop", "en")
+    assert (row["paragraphs"], row["longest_paragraph"]) == (paragraphs, longest)
+
+
+def test_paragraphs_of_plain_text_are_those_of_a_split() -> None:
+    rng = random.Random(0)
+    for _ in range(300):
+        text = "".join(rng.choice(("a", "bc", "\n", "\n\n", " ")) for _ in range(rng.randint(0, 30)))
+        text = re.sub(r"\n +", "\n", text)
+        pieces = text.split("\n\n")
+        row = measured(text, "stop", "en")
+        assert (row["paragraphs"], row["longest_paragraph"]) == (len(pieces), max(map(len, pieces)))
+        # a blank in each empty line changes nothing
+        blank = measured(" \r\n\t\r\n".join(p.replace("\n", "\r\n") for p in pieces), "stop", "en")
+        assert blank["paragraphs"] == len(pieces)
+
+
+def test_paragraphs_of_blanks_take_no_quadratic_time() -> None:
+    assert measured("\n" + " \t\r" * 1_000_000 + "a", "stop", "en")["paragraphs"] == 1
 
 
 def test_characters_of_code_and_maths() -> None:
