@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import r1data
 from r1data.digest import row_id
 from r1data.garbage import garbage
+from r1data.steps.files import records_of
 from r1data.storage import Lake
 from r1data.uploads import abort, unfinished_uploads
 from tests.r1data.inspect.large import REF, large
@@ -69,3 +71,12 @@ def test_garbage_is_found_on_s3(lake: Lake) -> None:
     name = f"data/x/{'0' * 32}/part.parquet"
     lake.write(name, b"x")
     assert [o.name for u in garbage(lake, -60) for o in u.objects] == [name]
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.parquet"])
+def test_a_source_of_a_recipe_may_lie_there(lake: Lake, name: str) -> None:
+    frame = pl.DataFrame({"prompt": ["Write a poem.", "Translate."], "response": ["Roses", "Ja"]})
+    with lake.fs.open(f"runs/{name}", "wb") as f:
+        frame.write_parquet(f) if name.endswith("parquet") else frame.write_ndjson(f)
+    assert records_of("imports", f"s3://runs/{name}") == frame.to_dicts()
+    assert records_of("imports", f"s3://runs/{name}", limit=1) == frame.head(1).to_dicts()
