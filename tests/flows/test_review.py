@@ -4,6 +4,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +51,25 @@ def _waiting(finished: Lake, tmp_path: Path, more: str = "") -> tuple[Path, Path
     return folder, recipe
 
 
-def _flow(api: str, folder: Path, recipe: Path, tmp_path: Path) -> "subprocess.Popen[str]":
+@contextmanager
+def _flow(api: str, folder: Path, recipe: Path, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """The flow in a process of its own, which does not outlive a test that fails."""
     env = environment(tmp_path / "scratch", {"PREFECT_API_URL": api, "PREFECT_HOME": str(tmp_path / "home")})
     code = f"from flows.r1 import r1; r1({str(recipe)!r}, {str(folder)!r})"
     command = [sys.executable, "-c", code]
-    return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _resume(api: str, run_id: str, form: dict[str, Any]) -> None:
+    """Hand the form in; a moment after the run has paused Prefect does not know its form yet and refuses."""
+    end = time.monotonic() + DEADLINE_S
+    while (told := _post(f"{api}/flow_runs/{run_id}/resume", {"run_input": form}))["status"] != "ACCEPT":
+        assert time.monotonic() < end, told
+        time.sleep(0.5)
 
 
 def _artifact(api: str, key: str) -> str:
@@ -83,7 +99,7 @@ def test_the_form_decides(finished: Lake, prefect_server: tuple[str, Path], tmp_
     with _flow(api, folder, recipe, tmp_path) as process:
         run_id = _run_in_state(api, "PAUSED")
         form = {"reviewer": "Ada", "accept": accept, "note": "read twenty"}
-        _post(f"{api}/flow_runs/{run_id}/resume", {"run_input": form})
+        _resume(api, run_id, form)
         _, told = process.communicate(timeout=300)
     lake = Lake.open(str(folder))
     review = read_review(lake, resolve(lake, "smoke/cold_start"))
@@ -105,11 +121,11 @@ def test_rows_are_rejected_by_id_and_unknown_ids_asked_again(
         assert "| language_consistency |" in sample
         assert any(name[:12] in sample for name in rows)
         form = {"reviewer": "Ada", "accept": True, "reject_rows": ["none-such"]}
-        _post(f"{api}/flow_runs/{run_id}/resume", {"run_input": form})
+        _resume(api, run_id, form)
         assert "none-such" in _artifact(api, "smoke-review-fault")
         _run_in_state(api, "PAUSED")
         again = {**form, "reject_rows": [rows[0][:14]]}
-        _post(f"{api}/flow_runs/{run_id}/resume", {"run_input": again})
+        _resume(api, run_id, again)
         _until_there(Lake.open(str(folder)), ("smoke/cold_start/reviewed", "smoke/cold_start/reviewed/drops"))
         process.kill()  # what follows is trained on fewer rows, and shown elsewhere
     left = r1data.scan("smoke/cold_start/reviewed", str(folder)).collect()["example_id"].to_list()
