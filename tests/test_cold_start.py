@@ -35,7 +35,7 @@ def test_refined_by_a_teacher_and_reviewed_before_training(finished: Lake, tmp_p
     finally:
         server.stop()
     computed = {line.split(":")[0] for line in out.splitlines() if line.endswith(("(call)", "(map)", "(reduce)"))}
-    refined = {f"cold_start/refined/{t}" for t in ("candidates", "verdicts", "measures", "drops")}
+    refined = {f"cold_start/refined/{t}" for t in ("candidates", "verdicts", "measures", "drops", "repeated")}
     assert computed == {"cold_start/drops", "cold_start/difficulty", *refined, "cold_start"}
     before = r1data.scan("smoke/cold_start/measures", place).filter(pl.col("language_consistency") < 1).collect()
     translated = set(before["candidate_id"]) & set(r1data.scan("smoke/cold_start", place).collect()["parent_id"])
@@ -133,7 +133,7 @@ licence = "CC0"
     examples = r1data.scan("many/cold_start", place).collect()
     by_source = dict(examples.group_by("source").len().iter_rows())
     assert by_source["few_shot by teacher-1"] == 3
-    assert by_source["human, reviewed by Ada"] == 1
+    assert by_source["human, reviewed by Ada, unverified"] == 1
     assert {"zero, refined by rule", "reflective by teacher-1", "feedback from smoke/sft_mix"} <= by_source.keys()
     parents = {p.name for p in resolve(Lake.open(place), "many/cold_start/feedback/candidates").parents}
     assert "smoke/sft_mix/candidates" in parents
