@@ -96,16 +96,16 @@ def test_the_entry_point_asks_the_plan_first(finished: Lake, tmp_path: Path) -> 
 def test_the_same_on_s3(finished: Lake, s3: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
-    Lake.open("s3://runs/lake").fs.mkdir("runs")
-    run(["run", "smoke"], "s3://runs/lake", tmp_path / "scratch", s3.environment)
-    lake = Lake.open("s3://runs/lake")
+    Lake.open("s3://whole/lake").fs.mkdir("whole")
+    run(["run", "smoke"], "s3://whole/lake", tmp_path / "scratch", s3.environment)
+    lake = Lake.open("s3://whole/lake")
     assert digests(lake) == digests(finished)
-    assert r1data.scan("smoke/sft_mix", "s3://runs/lake").collect().height == resolve(lake, "smoke/sft_mix").rows
+    assert r1data.scan("smoke/sft_mix", "s3://whole/lake").collect().height == resolve(lake, "smoke/sft_mix").rows
 
 
 def test_wrong_s3_credentials_are_one_clear_error(s3: Server, tmp_path: Path) -> None:
     wrong = {**s3.environment, "AWS_SECRET_ACCESS_KEY": "not-the-secret"}
-    status, out = ended(["run", "smoke"], "s3://runs/lake", tmp_path / "scratch", wrong)
+    status, out = ended(["run", "smoke"], "s3://whole/lake", tmp_path / "scratch", wrong)
     assert status == 1
     assert "Traceback" not in out
     assert "AWS_SECRET_ACCESS_KEY" in out
