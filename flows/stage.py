@@ -1,25 +1,9 @@
 """One stage of a recipe as a flow of its own, with all that it needs: `stage-NAME` and `evaluate` in prefect.yaml."""
 
-from typing import Literal
-
 from prefect import flow
 
 from flows.r1 import open_session, report, run_stage
-
-StageName = Literal[
-    "foundations",
-    "zero",
-    "cold_start",
-    "dev1",
-    "dev2",
-    "sft_mix",
-    "dev3",
-    "rewards",
-    "r1",
-    "distill",
-    "student_rl",
-    "evaluate",
-]
+from r1data.stages.order import StageName
 
 
 @flow(name="stage", flow_run_name="{stage}-{recipe}")

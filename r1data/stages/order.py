@@ -2,13 +2,15 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal, get_args
 
 from r1data.errors import RecipeError
 from r1data.recipe import Recipe
 from r1data.stages import cold_start, evaluate, foundations, mix, rewards, training
 from r1data.step import Node
 
-STAGES = (
+# A type, so that Prefect's form of a single stage lists the same names
+StageName = Literal[
     "foundations",
     "zero",
     "cold_start",
@@ -21,7 +23,8 @@ STAGES = (
     "distill",
     "student_rl",
     "evaluate",
-)
+]
+STAGES: tuple[str, ...] = get_args(StageName)
 
 
 def graph(recipe: Recipe) -> list[Node]:

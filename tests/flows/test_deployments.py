@@ -11,8 +11,8 @@ import httpx
 import pytest
 import yaml
 
-from flows.stage import StageName
 from r1data.stages import STAGES
+from r1data.stages.order import StageName
 from r1data.telemetry import SWITCHES
 
 ROOT = Path(__file__).resolve().parents[2]
