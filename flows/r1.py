@@ -100,7 +100,7 @@ def report(session: Session) -> str:
     text = f"{evaluation_markdown(session.lake, name)}\n\n{claims_markdown(session.lake, name)}"
     create_markdown_artifact(text, key=artifact_key(name, "evaluation"))
     create_markdown_artifact(audit_markdown(session.lake, name), key=artifact_key(name, "audit"))
-    return write_report(session.lake, name)
+    return write_report(session.lake, name, session.recipe.cluster)
 
 
 class ReviewForm(RunInput):

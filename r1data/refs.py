@@ -4,6 +4,7 @@ Moving a ref is the publish step; moving it back is the roll-back.
 """
 
 import difflib
+from functools import cached_property
 
 from pydantic import ValidationError
 
@@ -63,6 +64,33 @@ def read_ref(lake: Lake, name: str) -> Ref:
 def resolve(lake: Lake, name: str) -> Manifest:
     """The manifest that a ref points to."""
     return read_manifest(lake, read_ref(lake, name).current.path)
+
+
+class Current:
+    """What refs point to at one moment: their list and each manifest are read once, when first asked for."""
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
+        self._found: dict[str, Manifest] = {}
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of all refs, sorted."""
+        return tuple(list_refs(self.lake))
+
+    def of(self, recipe: str) -> list[str]:
+        """Those of a recipe."""
+        return [name for name in self.names if name.startswith(f"{recipe}/")]
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a ref of that name."""
+        return name in self.names
+
+    def __getitem__(self, name: str) -> Manifest:
+        """The manifest that a ref points to; `LakeError` for an unknown name."""
+        if name not in self._found:
+            self._found[name] = resolve(self.lake, name)
+        return self._found[name]
 
 
 def target(lake: Lake, what: str) -> Manifest:

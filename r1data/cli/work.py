@@ -103,13 +103,14 @@ def run(
     from r1data.spending import Spending
 
     settings = settings_of(context, lake)
-    with LiveProgress(Spending(on_cluster(load_recipe(recipe), settings).cluster.budget)) as live:
+    found = on_cluster(load_recipe(recipe), settings)
+    with LiveProgress(Spending(found.cluster.budget)) as live:
         computed = run_recipe(recipe, settings, stage, live.report, live.watch, live.spending)
     print(f"{computed} nodes computed" if computed else "nothing to do")
     if not stage:
-        there, name = opened(context, lake), load_recipe(recipe).name
-        print(evaluation_text(there, name))
-        print(f"report {write_report(there, name)}")
+        there = opened(context, lake)
+        print(evaluation_text(there, found.name))
+        print(f"report {write_report(there, found.name, found.cluster)}")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -163,12 +164,14 @@ def report(
     from r1data.recipe import load_recipe
     from r1data.report import claims, evaluation
     from r1data.report.page import write_report
+    from r1data.run import on_cluster
 
-    there, name = opened(context, lake), load_recipe(recipe).name
+    there, found = opened(context, lake), on_cluster(load_recipe(recipe), settings_of(context, lake))
+    name = found.name
     if markdown:
         print(f"{evaluation.evaluation_markdown(there, name)}\n\n{claims.claims_markdown(there, name)}")
         return
     print_table(evaluation.COLUMNS, evaluation.rows(there, name))
     print()
     print_table(claims.COLUMNS, [c.cells for c in claims.claims(there, name)])
-    print(f"\n{write_report(there, name)}")
+    print(f"\n{write_report(there, name, found.cluster)}")

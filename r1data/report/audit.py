@@ -1,12 +1,12 @@
 """What an audit found: how often the second method rejects what was accepted, and accepts what was rejected."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from math import sqrt
 
 import polars as pl
 
 from r1data.manifest import read_rows
-from r1data.refs import list_refs, resolve
+from r1data.refs import Current
 from r1data.report.evaluation import markdown
 from r1data.storage import Lake
 
@@ -17,7 +17,7 @@ Z = 1.959964
 
 def audit_rows(lake: Lake, recipe: str) -> list[tuple[str, ...]]:
     """A row for false accepts and one for false rejects, by audited dataset and kind."""
-    return [row for name, frame in _audits(lake, recipe) for row in _rows(name, frame)]
+    return rows_of(audits(Current(lake), recipe))
 
 
 def audit_markdown(lake: Lake, recipe: str) -> str:
@@ -25,16 +25,28 @@ def audit_markdown(lake: Lake, recipe: str) -> str:
     return markdown(COLUMNS, audit_rows(lake, recipe))
 
 
-def disagreements(lake: Lake, recipe: str, most: int = 8) -> list[str]:
-    """Answers that the two methods judge differently, for people to look at."""
-    found = []
-    for _, frame in _audits(lake, recipe):
+def audits(refs: Current, recipe: str) -> list[tuple[str, pl.DataFrame]]:
+    """What was audited, and AUDITS of it."""
+    found = [ref for ref in refs.of(recipe) if ref.endswith("/audit")]
+    names = [ref.removeprefix(f"{recipe}/").removesuffix("/audit") for ref in found]
+    return [(n, pl.DataFrame(read_rows(refs.lake, refs[ref]))) for n, ref in zip(names, found, strict=True)]
+
+
+def rows_of(found: Iterable[tuple[str, pl.DataFrame]]) -> list[tuple[str, ...]]:
+    """The table's cells."""
+    return [row for name, frame in found for row in _rows(name, frame)]
+
+
+def disagreements(found: Iterable[tuple[str, pl.DataFrame]], most: int = 8) -> list[str]:
+    """Answers that the two methods judge differently, for people to look at; so many of each audit."""
+    lines = []
+    for _, frame in found:
         rows = frame.filter((pl.col("verdict") != pl.col("second")) & (pl.col("second") != "undecided"))
-        found += [
+        lines += [
             f"{r['verdict']} by {r['tier']}, {r['second']} by {r['method']}: {r['answer']}  ({r['candidate_id']})"
             for r in rows.head(most).to_dicts()
         ]
-    return found
+    return lines
 
 
 def wilson(count: int, of: int) -> tuple[float, float]:
@@ -44,14 +56,6 @@ def wilson(count: int, of: int) -> tuple[float, float]:
     p, z = count / of, Z * Z
     middle, half = p + z / (2 * of), Z * sqrt(p * (1 - p) / of + z / (4 * of * of))
     return max(0.0, (middle - half) / (1 + z / of)), min(1.0, (middle + half) / (1 + z / of))
-
-
-def _audits(lake: Lake, recipe: str) -> Iterator[tuple[str, pl.DataFrame]]:
-    """What was audited, and AUDITS of it."""
-    for ref in list_refs(lake):
-        if ref.startswith(f"{recipe}/") and ref.endswith("/audit"):
-            name = ref.removeprefix(f"{recipe}/").removesuffix("/audit")
-            yield name, pl.DataFrame(read_rows(lake, resolve(lake, ref)))
 
 
 def _rows(audit: str, frame: pl.DataFrame) -> list[tuple[str, ...]]:

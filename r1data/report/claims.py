@@ -4,7 +4,7 @@ A claim is `yes`, `no`, `reported` (measured, nothing wanted) or `-` (not measur
 out and counted in the evaluation table; it never counts as 1.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,7 @@ import polars as pl
 
 from r1data.manifest import Manifest, read_rows
 from r1data.outcomes.evaluation import interval
-from r1data.refs import list_refs, resolve
+from r1data.refs import Current
 from r1data.report.evaluation import NOTHING, Estimate, estimates, markdown
 from r1data.storage import Lake
 
@@ -51,8 +51,13 @@ class Claim:
 
 def claims(lake: Lake, recipe: str) -> list[Claim]:
     """Every claim of the recipe, measured or not."""
-    found = estimates(lake, recipe)
-    shares = {c: _by_problem(lake, recipe, c) for c in found}
+    refs = Current(lake)
+    found = estimates(lake, recipe, refs)
+    return claims_of(found, shares_by_checkpoint(refs, recipe, found))
+
+
+def claims_of(found: Mapping[str, dict[str, Estimate]], shares: Mapping[str, pl.DataFrame]) -> list[Claim]:
+    """The same from estimates and (problem_id, share) by checkpoint."""
     apart = _apart(found.get("base", {}), found.get("zero", {}))
     return [
         _claim(shares, "zero", "base", f">= {GAIN:.0f}, intervals apart", lambda d: d.value >= GAIN and apart),
@@ -79,12 +84,11 @@ def difference(first: pl.DataFrame, second: pl.DataFrame) -> Difference | None:
     return Difference(float(points.mean()), low, high, points.size)
 
 
-def _by_problem(lake: Lake, recipe: str, checkpoint: str) -> pl.DataFrame:
-    """(problem_id, share): pass@1 of each problem over its decided samples."""
-    name = f"{recipe}/eval/{checkpoint}/verdicts"
-    if name not in list_refs(lake):
-        return pl.DataFrame(schema={"problem_id": pl.String, "share": pl.Float64})
-    return shares_of(lake, resolve(lake, name))
+def shares_by_checkpoint(refs: Current, recipe: str, checkpoints: Iterable[str]) -> dict[str, pl.DataFrame]:
+    """(problem_id, share) of each: pass@1 of a problem over its decided samples; no rows without verdicts."""
+    nothing = pl.DataFrame(schema={"problem_id": pl.String, "share": pl.Float64})
+    names = {c: f"{recipe}/eval/{c}/verdicts" for c in checkpoints}
+    return {c: shares_of(refs.lake, refs[name]) if name in refs else nothing for c, name in names.items()}
 
 
 def shares_of(lake: Lake, manifest: Manifest) -> pl.DataFrame:

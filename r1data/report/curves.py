@@ -6,6 +6,7 @@ Colours are the page's own CSS variables, so that the plots follow light and dar
 import io
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -20,10 +21,10 @@ WATCHED = (
     *("reward", "accuracy", "format", "language_consistency", "completion_tokens", "reflection_words"),
     *("held_out_accuracy", "loss", "kl"),
 )
-SIZE = (2.5, 1.6)
+SIZE = (2.6, 1.4)
 # Colours for matplotlib, each replaced by a variable of the page's style.
-INK, LINE = "#5b6472", "#2f6fdb"
-VARIABLES = {INK: "var(--soft)", LINE: "var(--accent)"}
+INK, LINE, GRID = "#5b6472", "#2f6fdb", "#d9dee6"
+VARIABLES = {INK: "var(--soft)", LINE: "var(--accent)", GRID: "var(--line)"}
 # Ids that nothing refers to, the same in every plot.
 SURPLUS = re.compile(r' id="(?:figure|axes|patch|line2d|text|matplotlib\.axis|xtick|ytick)_\d+"')
 
@@ -36,28 +37,42 @@ def metrics(lake: Lake, checkpoint: Manifest) -> pl.DataFrame:
     return pl.DataFrame(lake.read_table(files[0].path, files[0].sha256))
 
 
-def curves(frame: pl.DataFrame) -> Iterator[tuple[str, str]]:
-    """(what a plot shows in words, its `<svg>` element) for each watched metric of a stage."""
+@dataclass(frozen=True)
+class Plot:
+    """One metric of a stage: its name, first and last value, what is seen in words, and the `<svg>`."""
+
+    name: str
+    first: float
+    last: float
+    told: str
+    svg: str
+
+
+def curves(frame: pl.DataFrame) -> Iterator[Plot]:
+    """A plot for each watched metric of a stage."""
     for name in WATCHED:
         points = frame.filter((pl.col("metric") == name) & pl.col("value").is_finite()).sort("step")
         if points.height:
             steps, values = points["step"].to_list(), points["value"].to_list()
             told = f"{name.replace('_', ' ')}: {values[0]:.4g} to {values[-1]:.4g} over {steps[-1]:,} steps"
-            yield told, _plot(f"{points['stage'][0]} {name}", name, steps, values)
+            svg = _plot(f"{points['stage'][0]} {name}", steps, values)
+            yield Plot(name.replace("_", " "), values[0], values[-1], told, svg)
 
 
-def _plot(salt: str, name: str, steps: list[int], values: list[float]) -> str:
+def _plot(salt: str, steps: list[int], values: list[float]) -> str:
     from matplotlib.ticker import MaxNLocator
 
     def draw(axes: "Axes") -> None:
-        axes.plot(steps, values, color=LINE, linewidth=1.3, marker="o" if len(steps) < 3 else None, markersize=3)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        axes.plot(steps, values, color=LINE, linewidth=1.4, marker="o" if len(steps) < 3 else None, markersize=3)
+        axes.plot(steps[-1:], values[-1:], color=LINE, marker="o", markersize=3.5)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
 
-    return drawn(salt, name, draw)
+    return drawn(salt, draw)
 
 
-def drawn(salt: str, name: str, draw: Callable[["Axes"], None]) -> str:
-    """The `<svg>` of one small plot under its name; equal for equal input, in the page's colours."""
+def drawn(salt: str, draw: Callable[["Axes"], None]) -> str:
+    """The `<svg>` of one small plot; equal for equal input, in the page's colours."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -66,12 +81,13 @@ def drawn(salt: str, name: str, draw: Callable[["Axes"], None]) -> str:
         figure = Figure(figsize=SIZE, layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
-        axes.set_title(name.replace("_", " "), fontsize=8, color=INK)
-        axes.tick_params(colors=INK, labelsize=7)
+        axes.tick_params(colors=INK, labelsize=7, length=0)
         draw(axes)
+        axes.grid(axis="y", color=GRID, linewidth=0.7)
+        axes.set_axisbelow(True)
         for side, spine in axes.spines.items():
-            spine.set_visible(side in ("left", "bottom"))
-            spine.set_color(INK)
+            spine.set_visible(side == "bottom")
+            spine.set_color(GRID)
         sink = io.StringIO()
         figure.savefig(sink, format="svg", transparent=True, metadata={"Date": None})
     return _for_page(sink.getvalue())

@@ -3,13 +3,14 @@
 What could not be judged or measured is counted beside the shares that it is left out of.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
 from r1data.errors import LakeError
 from r1data.manifest import read_rows
-from r1data.refs import list_refs, resolve
+from r1data.refs import Current
 from r1data.storage import Lake
 
 ORDER = ("base", "zero", "dev1", "dev2", "dev3", "r1", "student_base", "distill", "student_rl")
@@ -34,24 +35,30 @@ class Estimate:
 NOTHING = Estimate(None, None, None)
 
 
-def estimates(lake: Lake, recipe: str) -> dict[str, dict[str, Estimate]]:
+def estimates(lake: Lake, recipe: str, refs: Current | None = None) -> dict[str, dict[str, Estimate]]:
     """checkpoint -> metric -> estimate, for every evaluated checkpoint of a recipe, in the paper's order."""
     prefix = f"{recipe}/eval/"
-    names = [r.removeprefix(prefix) for r in list_refs(lake) if r.startswith(prefix) and r.count("/") == 2]
+    refs = refs or Current(lake)
+    names = [r.removeprefix(prefix) for r in refs.of(recipe) if r.startswith(prefix) and r.count("/") == 2]
     columns = ["metric", "value", "low", "high", "problems", "samples", "unmeasured"]
     found = {}
     for name in sorted(names, key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), n)):
-        table = pl.DataFrame(read_rows(lake, resolve(lake, prefix + name), columns)).select(columns)
+        table = pl.DataFrame(read_rows(lake, refs[prefix + name], columns)).select(columns)
         found[name] = {metric: Estimate(*rest) for metric, *rest in table.iter_rows()}
     return found
 
 
 def rows(lake: Lake, recipe: str) -> list[tuple[str, ...]]:
     """The table's cells as text; `LakeError` where nothing is evaluated yet."""
-    table = [(name, *_cells(metrics)) for name, metrics in estimates(lake, recipe).items()]
+    table = rows_of(estimates(lake, recipe))
     if not table:
         raise LakeError(f"{lake.url}: nothing of recipe {recipe!r} is evaluated yet", f"r1 run {recipe}")
     return table
+
+
+def rows_of(found: Mapping[str, dict[str, Estimate]]) -> list[tuple[str, ...]]:
+    """The cells of estimates by checkpoint."""
+    return [(name, *_cells(metrics)) for name, metrics in found.items()]
 
 
 def evaluation_text(lake: Lake, recipe: str) -> str:

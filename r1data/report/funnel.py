@@ -3,14 +3,14 @@
 Of any dataset of DROPS: gates of candidates, prompts too easy or too hard, pairs too close.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
 from r1data.errors import LakeError
 from r1data.manifest import Manifest, read_manifest, read_rows
-from r1data.refs import list_refs, resolve
+from r1data.refs import Current
 from r1data.storage import Lake
 
 COLUMNS = ("", "rows", "share")
@@ -71,25 +71,41 @@ class Dropped:
     reason: str
     value: str
     evidence: str
+    row_id: str
 
 
-def drop_refs(lake: Lake, recipe: str) -> list[str]:
+@dataclass(frozen=True)
+class Passage:
+    """A funnel with rows that left, by gate and reason, and (example_id, text) of some that were kept."""
+
+    ref: str
+    funnel: Funnel
+    dropped: Mapping[tuple[str, str], list[Dropped]]
+    kept: list[tuple[str, str]]
+
+    @property
+    def name(self) -> str:
+        """What it is the funnel of: `cold_start` of `demo/cold_start/drops`."""
+        return self.ref.partition("/")[2].removesuffix("/drops")
+
+
+def drop_refs(lake: Lake, recipe: str, refs: Current | None = None) -> list[str]:
     """The recipe's refs to DROPS, without those that continue the funnel of another."""
-    refs = (ref for ref in list_refs(lake) if ref.startswith(f"{recipe}/"))
-    found = [ref for ref in refs if (resolve(lake, ref).table or "").startswith("drops/")]
-    later = {ref for first in found for ref in _chain(lake, first)[1:]}
+    refs = refs or Current(lake)
+    found = [ref for ref in refs.of(recipe) if (refs[ref].table or "").startswith("drops/")]
+    later = {ref for first in found for ref in _chain(refs, first)[1:]}
     return [ref for ref in found if ref not in later]
 
 
-def _chain(lake: Lake, ref: str) -> list[str]:
+def _chain(refs: Current, ref: str) -> list[str]:
     """The refs to DROPS that make one funnel: gates, then what their examples were cleaned of besides."""
     prefix, _, last = ref.rpartition("/")
-    refs = set(list_refs(lake)) if last == "drops" else set()
     above, _, last_of = prefix.rpartition("/")
     # refinements have no examples of their own: those of zero, or the set, are made of them
     over, start = (above, "refined_") if last_of == "refined" else (prefix, "")
-    made = next((name for name in (f"{over}/reasoning", f"{over}/zero", over) if name in refs), None)
-    roles = {p.role for p in resolve(lake, made).parents} if made else set()
+    results = (f"{over}/reasoning", f"{over}/zero", over) if last == "drops" else ()
+    made = next((name for name in results if name in refs), None)
+    roles = {p.role for p in refs[made].parents} if made else set()
     return [ref, *(f"{prefix}/{role}" for role in CLEANED if f"{start}{role}" in roles)]
 
 
@@ -104,63 +120,76 @@ def drops_of(lake: Lake, ref: str) -> list[str]:
     return found
 
 
-def funnel(lake: Lake, ref: str) -> Funnel:
+def funnel(lake: Lake, ref: str, refs: Current | None = None) -> Funnel:
     """The funnel of a ref to DROPS, and of the cleaning that follows it."""
-    tables = [resolve(lake, name) for name in _chain(lake, ref)]
+    refs = refs or Current(lake)
+    tables = [refs[name] for name in _chain(refs, ref)]
     left = pl.concat([pl.DataFrame(read_rows(lake, t, ["gate", "reason"])).select("gate", "reason") for t in tables])
     left = left.group_by("gate", "reason").len("rows").sort("rows", "gate", "reason", descending=[True, False, False])
-    return Funnel(_rows_in(lake, ref, tables[0]), tuple(left.iter_rows()))
+    return Funnel(_rows_in(refs, ref, tables[0]), tuple(left.iter_rows()))
 
 
-def funnel_table(lake: Lake, recipe: str) -> pl.DataFrame:
-    """Every funnel of a recipe: ref, gate, reason, rows, share (of the rows in; null: not known), examples (texts)."""
+def passages(refs: Current, recipe: str) -> list[Passage]:
+    """Every funnel of a recipe."""
+    lake = refs.lake
+    return [
+        Passage(ref, funnel(lake, ref, refs), dropped(lake, ref, refs=refs), kept(refs, ref))
+        for ref in drop_refs(lake, recipe, refs)
+    ]
+
+
+def funnel_table(found: Iterable[Passage]) -> pl.DataFrame:
+    """Funnels as rows: ref, gate, reason, rows, share (of the rows in; null: not known), examples (texts)."""
     rows: list[tuple[str, str, str, int | None, float | None, list[str]]] = []
-    for ref in drop_refs(lake, recipe):
-        found, shown = funnel(lake, ref), dropped(lake, ref)
-        for gate, reason, n in found.left:
+    for passage in found:
+        ref, told, shown = passage.ref, passage.funnel, passage.dropped
+        for gate, reason, n in told.left:
             texts = [row.evidence for row in shown.get((gate, reason), ())]
-            share = n / found.rows_in if found.rows_in else None
+            share = n / told.rows_in if told.rows_in else None
             rows.append((ref, gate, reason, n, share, texts))
-        whole = (("", "rows in", found.rows_in), ("", "kept", found.rows_out))
-        rows += [(ref, *told, None, []) for told in whole if told[2] is not None]
+        whole = (("", "rows in", told.rows_in), ("", "kept", told.rows_out))
+        rows += [(ref, *line, None, []) for line in whole if line[2] is not None]
     schema = {"ref": pl.String, "gate": pl.String, "reason": pl.String, "rows": pl.Int64, "share": pl.Float64}
     return pl.DataFrame(rows, schema={**schema, "examples": pl.List(pl.String)}, orient="row")
 
 
-def kept(lake: Lake, ref: str) -> list[str]:
-    """Some SFT examples that were made of what passed, prompt and completion in one text, each category first."""
-    name, columns = ref.removesuffix("/drops"), ["category", "prompt", "completion"]
-    if name not in list_refs(lake) or not (resolve(lake, name).table or "").startswith("sft_examples/"):
+def kept(refs: Current, ref: str) -> list[tuple[str, str]]:
+    """(example_id, text) of some SFT examples that were made of what passed, prompt first, each category first."""
+    name, columns, lake = ref.removesuffix("/drops"), ["example_id", "category", "prompt", "completion"], refs.lake
+    if name not in refs or not (refs[name].table or "").startswith("sft_examples/"):
         return []
     parts = []
-    for shard in resolve(lake, name).shards:  # a set may be larger than memory
+    for shard in refs[name].shards:  # a set may be larger than memory
         rows = pl.DataFrame(lake.read_table(shard.path, shard.sha256, columns)).select(columns)
         parts.append(rows.group_by("category", maintain_order=True).head(EXAMPLES))
-    rows = pl.concat(parts)
+    rows = pl.concat(parts).select(columns)
     firsts = pl.concat([rows.unique("category", keep="first", maintain_order=True), rows])
-    shown = firsts.unique(maintain_order=True).head(EXAMPLES)
-    return [_cut(prompt + completion) for _, prompt, completion in shown.iter_rows()]
+    shown = firsts.unique(maintain_order=True).head(EXAMPLES).select(columns)
+    return [(row, _cut(prompt + completion)) for row, _, prompt, completion in shown.iter_rows()]
 
 
-def dropped(lake: Lake, ref: str, most: int = DROPPED) -> Mapping[tuple[str, str], list[Dropped]]:
+def dropped(
+    lake: Lake, ref: str, most: int = DROPPED, refs: Current | None = None
+) -> Mapping[tuple[str, str], list[Dropped]]:
     """The first rows that left, at most so many for each gate and reason, one shard in memory at a time."""
+    refs = refs or Current(lake)
     found: dict[tuple[str, str], list[Dropped]] = {}
-    firsts = (row for name in _chain(lake, ref) for row in _firsts(lake, resolve(lake, name), most))
-    for gate, reason, value, text in firsts:
+    firsts = (row for name in _chain(refs, ref) for row in _firsts(lake, refs[name], most))
+    for gate, reason, value, text, row_id in firsts:
         shown = found.setdefault((gate, reason), [])
         if len(shown) < most:
-            shown.append(Dropped(gate, reason, value, _cut(text)))
+            shown.append(Dropped(gate, reason, value, _cut(text), row_id))
     return dict(sorted(found.items()))
 
 
 def _firsts(lake: Lake, drops: Manifest, most: int) -> Iterator[tuple[str, ...]]:
-    columns = ["gate", "reason", "value", "evidence"]
+    columns = ["gate", "reason", "value", "evidence", "row_id"]
     for shard in drops.shards:
         rows = pl.DataFrame(lake.read_table(shard.path, shard.sha256, columns)).select(columns)
         yield from rows.group_by("gate", "reason", maintain_order=True).head(most).select(columns).iter_rows()
 
 
-def _rows_in(lake: Lake, ref: str, drops: Manifest) -> int | None:
+def _rows_in(refs: Current, ref: str, drops: Manifest) -> int | None:
     """Rows of the first input; of a step that chooses what it looks at, those that left and those that stayed."""
     if drops.step in PARTS:
         return None
@@ -168,13 +197,13 @@ def _rows_in(lake: Lake, ref: str, drops: Manifest) -> int | None:
     if drops.step in SUMMED:
         return sum(given.values())
     if drops.step in TRAINED_ON:
-        looked_at = pl.DataFrame(read_rows(lake, read_manifest(lake, drops.parents[0].path), ["split"]))
+        looked_at = pl.DataFrame(read_rows(refs.lake, read_manifest(refs.lake, drops.parents[0].path), ["split"]))
         return looked_at.filter(split="train").height
     beside = BESIDE.get(drops.step)
     if beside is None and given:
         return next(iter(given.values())) - given.get(AFTER.get(drops.step, ""), 0)
     stayed = "/".join(p for p in (ref.rpartition("/")[0], beside) if p)
-    return drops.rows + _before_cleaning(lake, resolve(lake, stayed)).rows if stayed in list_refs(lake) else None
+    return drops.rows + _before_cleaning(refs.lake, refs[stayed]).rows if stayed in refs else None
 
 
 def _before_cleaning(lake: Lake, left: Manifest) -> Manifest:

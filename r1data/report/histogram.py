@@ -27,4 +27,4 @@ def histogram(name: str, every: np.ndarray, correct: np.ndarray, current: float 
         axes.set_yscale("symlog", linthresh=1)
         axes.set_ylim(bottom=0)
 
-    return drawn(f"histogram {name}", name, draw)
+    return drawn(f"histogram {name}", draw)

@@ -1,148 +1,127 @@
 """The page of a run: one HTML file without any outside reference, built from the lake alone.
 
-Readable on a phone and a desk, light and dark. What models wrote is escaped.
+It tells what came out, the recipe as a picture, every stage, what was judged twice, what it took, and where all of it
+came from. What models wrote is escaped.
 """
 
 import time
 from collections.abc import Iterator
-from graphlib import TopologicalSorter
 
 from r1data import html
-from r1data.errors import LakeError
-from r1data.inspect.lengths import pair_lengths
 from r1data.inspect.show import amount
 from r1data.manifest import Manifest
-from r1data.refs import list_refs, resolve
-from r1data.report import audit, claims, evaluation
-from r1data.report.curves import curves, metrics
-from r1data.report.funnel import COLUMNS as FUNNEL
-from r1data.report.funnel import Dropped, drop_refs, dropped, funnel, funnel_table, kept
+from r1data.recipe import ClusterParams
+from r1data.report import audit, cost, result
+from r1data.report.evaluation import NOTHING, percent
+from r1data.report.funnel import funnel_table
+from r1data.report.gathered import Run, gathered
+from r1data.report.rail import rail
+from r1data.report.stages import stages
 from r1data.storage import Lake
 
+SHORT = {"grpo": "GRPO", "sft": "SFT", "pretrain": "pretraining", "import_model": "imported"}
 
-def write_report(lake: Lake, recipe: str) -> str:
-    """Write `reports/RECIPE/index.html` into the lake, and its funnels as `funnels.parquet`; returns the page's URI."""
-    name = f"reports/{recipe}/index.html"
-    lake.write(name, page(lake, recipe).encode())
-    lake.write_table(f"reports/{recipe}/funnels.parquet", funnel_table(lake, recipe).to_arrow())
+
+def write_report(lake: Lake, recipe: str, cluster: ClusterParams | None = None) -> str:
+    """Write `reports/RECIPE/index.html` into the lake, and its funnels as `funnels.parquet`; returns the page's URI.
+
+    `cluster` (that of the recipe) says what a GPU costs and how many a training occupied.
+    """
+    run, name = gathered(lake, recipe), f"reports/{recipe}/index.html"
+    lake.write(name, page_of(run, cluster or ClusterParams()).encode())
+    lake.write_table(f"reports/{recipe}/funnels.parquet", funnel_table(run.passages).to_arrow())
     return lake.uri(name)
 
 
-def page(lake: Lake, recipe: str) -> str:
+def page(lake: Lake, recipe: str, cluster: ClusterParams | None = None) -> str:
     """The page as text; `LakeError` where the lake holds nothing of the recipe."""
-    nodes = _nodes(lake, recipe)
-    if not nodes:
-        raise LakeError(f"{lake.url}: nothing of recipe {recipe!r} is here yet", f"r1 run {recipe}")
-    parts = [
-        *_opening(lake, nodes),
-        *_evaluation(lake, recipe),
-        *(part for ref in drop_refs(lake, recipe) for part in _funnel(lake, ref)),
-        *(part for name, m in nodes.items() for part in _lengths(lake, name, m)),
-        *_audit(lake, recipe),
-        html.heading("Training"),
-        *(part for name, m in nodes.items() for part in _curves(lake, name, m)),
-        *_lineage(nodes),
-    ]
-    return html.document(f"Recipe {recipe}", parts)
+    return page_of(gathered(lake, recipe), cluster or ClusterParams())
 
 
-def _nodes(lake: Lake, recipe: str) -> dict[str, Manifest]:
-    """The recipe's manifests by node name, parents before what was made of them."""
-    prefix = f"{recipe}/"
-    found = {r.removeprefix(prefix): resolve(lake, r) for r in list_refs(lake) if r.startswith(prefix)}
-    above = {n: [p.name.removeprefix(prefix) for p in m.parents] for n, m in found.items()}
-    order = TopologicalSorter({n: [p for p in names if p in found] for n, names in above.items()}).static_order()
-    return {name: found[name] for name in order}
-
-
-def _opening(lake: Lake, nodes: dict[str, Manifest]) -> Iterator[str]:
-    ended = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(max(m.finished for m in nodes.values())))
-    yield html.paragraph(f"From {lake.uri()}, last change {ended}. Intervals are 95 % bootstrap over problems.")
-    yield html.heading("The recipe, in the order of what builds on what")
-    yield html.paragraph("Models carry a bar at their left; the rest are datasets.")
-    cards = [
-        html.card(m.kind, name, [f"{m.step.replace('_', ' ')}, {amount(m)}", _sources(m)])
-        for name, m in nodes.items()
-        if "/" not in name
-    ]
-    yield f'<ol class="recipe">{"".join(cards)}</ol>'
-
-
-def _sources(manifest: Manifest) -> str:
-    names = [p.name.split("/", 1)[-1] for p in manifest.parents]
-    return f"from {', '.join(names)}" if names else "from the recipe's sources"
-
-
-def _evaluation(lake: Lake, recipe: str) -> Iterator[str]:
-    yield html.heading("Evaluation")
-    if not evaluation.estimates(lake, recipe):
-        yield html.paragraph("Nothing is evaluated yet.")
-        return
-    yield html.paragraph(
-        "Shares in percent, length in tokens; undecided samples and those without a language are left out."
+def page_of(run: Run, cluster: ClusterParams) -> str:
+    """The page of what was gathered."""
+    parts = {
+        "Result": [*result.evaluated(run), *result.claimed(run)],
+        "Recipe": [*_recipe(run)],
+        "Stages": [*stages(run)],
+        "Verdicts": [*_audit(run)],
+        "Cost": [*cost.section(cost.spent(run, cluster), cluster)],
+        "Lineage": [*_lineage(run)],
+    }
+    sections = {title.lower(): (title, body) for title, body in parts.items() if body}
+    opening = [_facts(run), f'<div class="tiles">{"".join(result.tiles(run))}</div>']
+    body = [html.section(name, title, part) for name, (title, part) in sections.items()]
+    return html.document(
+        f"Recipe {run.recipe}", [*opening, *body], [(name, title) for name, (title, _) in sections.items()]
     )
-    yield html.table(evaluation.COLUMNS, evaluation.rows(lake, recipe))
-    yield html.heading("Claims")
-    yield html.paragraph("Differences are paired by problem. The figures wanted are those of the demo recipe.")
-    yield html.table(claims.COLUMNS, (c.cells for c in claims.claims(lake, recipe)))
 
 
-def _curves(lake: Lake, name: str, checkpoint: Manifest) -> Iterator[str]:
-    plots = [html.figure(told, svg) for told, svg in curves(metrics(lake, checkpoint))]
-    if plots:
-        yield html.heading(name, 3)
-        yield f'<div class="plots">{"".join(plots)}</div>'
+def _facts(run: Run) -> str:
+    ended = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(max(m.finished for m in run.nodes.values())))
+    models = sum(m.kind == "checkpoint" for m in run.nodes.values())
+    facts = (
+        f"last change {ended}",
+        f"{models} checkpoints, {len(run.nodes) - models} datasets",
+        f"lake {run.lake.uri()}",
+    )
+    return f'<div class="facts">{"".join(f"<span>{html.marked(f)}</span>" for f in facts)}</div>'
 
 
-def _funnel(lake: Lake, ref: str) -> Iterator[str]:
-    found, name = funnel(lake, ref), ref.partition("/")[2].removesuffix("/drops")
-    yield html.heading(f"Funnel of {name}")
-    yield html.table(FUNNEL, found.cells)
-    if made := kept(lake, ref):
-        yield html.folded(f"examples in {name}", "".join(html.said(text) for text in made))
-    rows = {(gate, reason): n for gate, reason, n in found.left}
-    for (gate, reason), gone in dropped(lake, ref).items():
-        title = f"dropped by {gate}: {reason.replace('_', ' ')}, {len(gone)} of {rows[gate, reason]:,} rows"
-        yield html.folded(title, "".join(_gone(d) for d in gone))
+def _recipe(run: Run) -> Iterator[str]:
+    order, above = list(run.main), {name: run.made_from(name) for name in run.main}
+    drawn, wide = rail(order, above, {name: m.kind for name, m in run.main.items()})
+    key = '<span class="key"></span>dataset, rows kept &ensp; <span class="key checkpoint"></span>model, pass@1'
+    yield html.paragraph("From top to bottom; lines lead from what a thing was made of.")
+    yield html.paragraph(html.Markup(key))
+    shown = "".join(_station(run, name, above[name]) for name in order)
+    yield f'<div class="rail" style="--wide:{wide + 6}px">{drawn}<ol>{shown}</ol></div>'
 
 
-def _gone(row: Dropped) -> str:
-    return html.paragraph(f"{row.gate}: {row.reason.replace('_', ' ')} {row.value}") + html.said(row.evidence)
+def _station(run: Run, name: str, above: list[str]) -> str:
+    m, measured = run.main[name], run.estimates.get(name, {}).get("pass@1", NOTHING)
+    from_all = f"from {', '.join(reversed(above))}" if above else "from the recipe's sources"
+    passed = next((p.funnel.rows_in for p in run.passages if p.name == name and p.funnel.rows_in), None)
+    beside = f"{percent(measured.value)} %" if measured.value is not None else f"of {passed:,}" if passed else ""
+    told, step = html.marked, SHORT.get(m.step, m.step.replace("_", " "))
+    return (
+        f'<li><b>{told(name)}</b><span class="n">{told(amount(m))}</span>'
+        f'<small>{told(step)} {told(from_all)}</small><small class="n">{told(beside)}</small></li>'
+    )
 
 
-def _lengths(lake: Lake, name: str, dataset: Manifest) -> Iterator[str]:
-    found = pair_lengths(lake, dataset)
+def _audit(run: Run) -> Iterator[str]:
+    found = audit.rows_of(run.audits)
     if found:
-        yield html.heading(f"Lengths of {name}")
-        yield html.paragraph("Of what the reward model is shown; it learns length where these differ.")
-        yield html.table(("", ""), found)
-
-
-def _audit(lake: Lake, recipe: str) -> Iterator[str]:
-    found = audit.audit_rows(lake, recipe)
-    if found:
-        yield html.heading("Audit of the verdicts")
         yield html.paragraph(
             "A second method judged a sample again. Where they differ either may be wrong: shares are upper estimates."
         )
         yield html.table(audit.COLUMNS, found)
-        differing = "".join(html.said(line) for line in audit.disagreements(lake, recipe))
+        differing = "".join(html.said(line) for line in audit.disagreements(run.audits))
         yield html.folded("answers judged differently", differing or html.paragraph("None."))
 
 
-def _lineage(nodes: dict[str, Manifest]) -> Iterator[str]:
-    head = ("node", "step", "seconds", "digest", "made from", "code")
-    body = [
-        (
-            name,
-            f"{m.step} {m.version}",
-            f"{m.finished - m.started:.1f}",
-            m.digest[:12],
-            ", ".join(f"{p.name.split('/', 1)[-1]} {p.digest[:6]}" for p in m.parents),
-            m.code.get("commit", "")[:10],
-        )
-        for name, m in nodes.items()
-    ]
-    yield html.heading("Lineage")
-    yield html.paragraph("Digests are those of the content. `r1 trace ROW` follows a single row.")
-    yield html.folded(f"{len(nodes)} datasets and checkpoints", html.table(head, body))
+def _lineage(run: Run) -> Iterator[str]:
+    yield html.paragraph("A ref points to content; the digest says which. The lake alone answers where a row is from:")
+    yield from _commands(run)
+    yield html.heading("Refs of the recipe", 3)
+    yield html.table(("ref", "digest", "made from", "code"), [_line(run, n, m) for n, m in run.main.items()])
+    others = [_line(run, n, m) for n, m in run.nodes.items() if n not in run.main]
+    yield html.folded(f"{len(others)} more on the way", html.table(("ref", "digest", "made from", "code"), others))
+
+
+def _commands(run: Run) -> Iterator[str]:
+    last = f"{run.recipe}/{run.result or list(run.main)[-1]}"
+    gone = [d.row_id for p in run.passages for rows in p.dropped.values() for d in rows]
+    made = [row for p in run.passages for row, _ in p.kept]
+    yield html.command(f"r1 lineage show {last} --html lineage.html", "what it was made from, and what from it")
+    yield html.command(
+        f"r1 trace {made[0] if made else 'ROW_ID'}",
+        "a row back to its problem, checkpoint and verdict, and on to what it trained",
+    )
+    yield html.command(f"r1 why {gone[0] if gone else 'ROW_ID'}", "why a row was dropped")
+    yield html.command(f"r1 impact {run.recipe}/problems", "everything downstream of a ref, digest, source or row")
+
+
+def _line(run: Run, name: str, m: Manifest) -> tuple[str, ...]:
+    above = ", ".join(f"{p.name.split('/', 1)[-1]} {p.digest[:6]}" for p in m.parents)
+    return f"{run.recipe}/{name}", m.digest[:12], above or "sources", m.code.get("commit", "")[:10]

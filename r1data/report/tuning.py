@@ -146,4 +146,5 @@ def _figures(found: Sequence[Tuned]) -> Iterator[str]:
         name = t.threshold.measure
         lines = {"current": t.current, "suggested": t.suggested}
         marks = ", ".join(f"{k} {told(v)}" for k, v in lines.items() if v is not None)
-        yield html.figure(f"{name}: histogram; {marks}", histogram(name, t.every, t.correct, t.current, t.suggested))
+        svg = histogram(name, t.every, t.correct, t.current, t.suggested)
+        yield html.figure(f"{name}: histogram; {marks}", svg, name.replace("_", " "))

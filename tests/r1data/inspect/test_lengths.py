@@ -37,7 +37,8 @@ def test_show_and_page_tell_the_lengths_of_pairs(tmp_path: Path) -> None:
         "pairs with both as long": "1 (25.0 %)",
     }
     text = page(lake, "tiny")
-    assert "<h2>Lengths of preferences</h2>" in text
+    assert '<h3 id="stage-preferences">' in text
+    assert "<h4>Lengths</h4>" in text
     assert "2 (50.0 %)" in text
 
 

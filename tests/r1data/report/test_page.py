@@ -1,6 +1,7 @@
 """The page: whole, self-contained, and no word of a model is markup."""
 
 import re
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,12 +9,15 @@ import polars as pl
 import pytest
 
 from r1data.errors import LakeError
+from r1data.html import said
+from r1data.manifest import MANIFEST
+from r1data.refs import list_refs, move_ref, resolve
 from r1data.report.funnel import funnel
 from r1data.report.page import page, write_report
 from r1data.storage import Lake
-from tests.r1data.inspect.tiny_lake import make_lake
+from tests.r1data.inspect.tiny_lake import EVALUATED, make_lake
 
-VOID = {"meta", "path", "use"}
+VOID = {"meta", "path", "use", "rect", "wbr"}
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +80,61 @@ def test_plots_follow_light_and_dark(text: str) -> None:
 
 
 def test_sections_are_there(text: str) -> None:
-    for title in ("Evaluation", "Claims", "Funnel of cold_start", "Training", "Lineage"):
+    for title in ("Result", "Recipe", "Stages", "Cost", "Lineage"):
         assert f"<h2>{title}</h2>" in text
+        assert f'<a href="#{title.lower()}">{title}</a>' in text
+        assert f'<section id="{title.lower()}">' in text
+    order = [text.index(f'id="stage-{name}"') for name in ("base", "zero", "cold_start", "dev1")]
+    assert order == sorted(order)
     assert "reward: 0.2 to 1 over 5 steps" in text
 
 
 def test_same_lake_same_page(lake: Lake, text: str) -> None:
     assert page(lake, "tiny") == text
+
+
+def test_long_words_of_a_model_are_folded() -> None:
+    assert said("short").startswith("<pre>")
+    folded = said("<b>" + "long " * 200)
+    assert folded.startswith("<details><summary>&lt;b&gt;long")
+    assert "(1,003 characters)" in folded
+    assert said("line\n" * 50).startswith("<details>")
+
+
+def test_every_ref_and_manifest_is_read_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: Counter[str] = Counter()
+    read, names = Lake.read, Lake.names
+
+    def counted(self: Lake, name: str) -> bytes:
+        asked[name] += 1
+        return read(self, name)
+
+    def listed(self: Lake, name: str = "") -> list[str]:
+        asked[f"list {name}"] += 1
+        return names(self, name)
+
+    monkeypatch.setattr(Lake, "read", counted)
+    monkeypatch.setattr(Lake, "names", listed)
+    write_report(lake, "tiny")
+    refs = [n for n in asked if n.startswith("refs/")]
+    manifests = {n: times for n, times in asked.items() if n.endswith(MANIFEST)}
+    assert len(refs) == len(list_refs(lake))
+    assert asked["list refs"] == 2, "one is this test's"
+    # histories of evaluations are looked up besides, one object a checkpoint
+    assert {n for n in refs if asked[n] > 1} <= {f"refs/tiny/eval/{c}/verdicts.json" for c in EVALUATED}
+    assert set(manifests.values()) == {1}
+
+
+def test_the_change_since_the_last_run_is_told(tmp_path: Path) -> None:
+    lake = make_lake(tmp_path / "lake")
+    assert "no earlier evaluation" in page(lake, "tiny")
+    now, before = (resolve(lake, f"tiny/eval/{c}/verdicts") for c in ("dev1", "zero"))
+    move_ref(lake, "tiny/eval/dev1/verdicts", before)
+    move_ref(lake, "tiny/eval/dev1/verdicts", now)
+    text = page(lake, "tiny")
+    assert "no earlier evaluation" not in text
+    assert '<td class="n">+50.0 (+50.0 to +50.0)</td>' in text
+    assert "<span>since the last run</span><b>+50.0</b>" in text
 
 
 def test_funnel_adds_up(lake: Lake) -> None:
