@@ -10,7 +10,7 @@ from html import escape
 from r1data.html_style import STYLE
 
 # Cells that stand right in their column: figures, with sign, unit or interval.
-FIGURE = re.compile(r"-|[+-]?[\d,]*\.?\d+( ?%)?( to [+-]?[\d,]*\.?\d+)?( ?%)?( x [\d.]+| \([^)]*\))?")
+FIGURE = re.compile(r"-|[+-]?[\d,]*\.?\d+( ?%)?( to [+-]?[\d,]*\.?\d+)?( ?%)?( x [\d.]+| [A-Z]{3}| \([^)]*\))?")
 # A text with more characters or lines than these opens on a click.
 LONG, LINES = 480, 12
 

@@ -50,7 +50,8 @@ margin:1rem 0 1.6rem}
 .tile b{margin:.15rem 0;font-weight:650}
 .tile.main b{color:var(--accent)}
 .yes{color:var(--good)}.no{color:var(--bad)}
-.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(15rem,100%),1fr));gap:1.3rem 1.6rem;
+.plots{display:grid;align-items:end;grid-template-columns:repeat(auto-fill,minmax(min(15rem,100%),1fr));
+gap:1.3rem 1.6rem;
 margin:.8rem 0}
 figure{margin:0}figcaption{display:flex;justify-content:space-between;gap:.6rem;font-size:.87rem;color:var(--soft);
 margin:0 0 .25rem}

@@ -24,8 +24,8 @@ def show(
 ) -> None:
     """Show what a ref's target was made from, back to the sources, as a tree; the beginning of a digest names it too.
 
-    With --html also what was made from it, as one page for the browser: zoom, search, click for more. It needs no
-    network and no server.
+    With --html also what was made from it, as one page for the browser: zoom, search, click for more. Of more than
+    200 it shows stages first, which open on a click. It needs no network and no server.
 
     Example: r1 lineage show demo/r1 --html lineage.html
     """

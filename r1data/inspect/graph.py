@@ -37,11 +37,6 @@ class Point:
     parents: tuple[Parent, ...] = ()
     sources: tuple[tuple[str, ...], ...] = ()
 
-    @property
-    def stage(self) -> str:
-        """The first part of the node's name, by which a picture groups: `cold_start` of `demo/cold_start/drops`."""
-        return self.name.split("/")[1] if "/" in self.name else self.name
-
 
 @dataclass(frozen=True)
 class Graph:

@@ -12,6 +12,7 @@ from r1data.manifest import Manifest, Rows, carried
 from r1data.pilot import read_pilot
 from r1data.recipe import ClusterParams
 from r1data.report.gathered import Run
+from r1data.report.stages import short_step
 
 COLUMNS = ("made", "how", "answers", "tokens", "GPU-hours", "of all")
 TOKENS = "completion_tokens"
@@ -38,7 +39,7 @@ def spent(run: Run, cluster: ClusterParams) -> list[Spent]:
         elif m.kind == "checkpoint" and "steps" in m.counts:
             answers, tokens = _counted(r for r in carried(run.lake, m) if r.table == "rollouts")
             hours = (m.finished - m.started) * _devices(m, cluster) / 3600 if m.finished > m.started > 0 else None
-            found.append(Spent(name, m.step.replace("_", " "), answers, tokens, hours))
+            found.append(Spent(name, short_step(m), answers, tokens, hours))
     return found
 
 
@@ -75,8 +76,9 @@ def tiles(found: Sequence[Spent], cluster: ClusterParams) -> Iterator[str]:
     beyond = f"without {unknown} of {len(found)} that left no record of it" if unknown else "sampling and training"
     yield html.tile("generated", short(tokens), f"{tokens:,} tokens in {answers:,} answers")
     yield html.tile("device time", f"{hours:,.2f} h", f"GPU-hours, {beyond}")
-    money = cluster.budget.money(hours)
-    yield html.tile("money", money or "no price", "" if money else "gpu_hour_price in [cluster.budget] sets one")
+    money, price = cluster.budget.money(hours), cluster.budget.money(1.0)
+    told = f"at {price} a GPU-hour" if money else "gpu_hour_price in [cluster.budget] sets one"
+    yield html.tile("money", money or "no price", told)
 
 
 def section(found: Sequence[Spent], cluster: ClusterParams) -> Iterator[str]:
@@ -92,8 +94,12 @@ def section(found: Sequence[Spent], cluster: ClusterParams) -> Iterator[str]:
     )
     whole = sum(s.gpu_hours or 0.0 for s in found)
     money = bool(cluster.budget.gpu_hour_price)
-    body = [(*_cells(s, whole), *([cluster.budget.money(s.gpu_hours or 0.0)] if money else [])) for s in found]
+    body = [(*_cells(s, whole), *([_money(s, cluster)] if money else [])) for s in found]
     yield html.table((*COLUMNS, *(["cost"] if money else [])), body)
+
+
+def _money(s: Spent, cluster: ClusterParams) -> str:
+    return "-" if s.gpu_hours is None else cluster.budget.money(s.gpu_hours)
 
 
 def _cells(s: Spent, whole: float) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from r1data.manifest import Manifest
@@ -22,6 +23,8 @@ WATCHED = (
     *("held_out_accuracy", "loss", "kl"),
 )
 SIZE = (2.6, 1.4)
+# Of more steps than this the mean around each is drawn over the steps themselves.
+MANY = 100
 # Colours for matplotlib, each replaced by a variable of the page's style.
 INK, LINE, GRID = "#5b6472", "#2f6fdb", "#d9dee6"
 VARIABLES = {INK: "var(--soft)", LINE: "var(--accent)", GRID: "var(--line)"}
@@ -63,12 +66,21 @@ def _plot(salt: str, steps: list[int], values: list[float]) -> str:
     from matplotlib.ticker import MaxNLocator
 
     def draw(axes: "Axes") -> None:
-        axes.plot(steps, values, color=LINE, linewidth=1.4, marker="o" if len(steps) < 3 else None, markersize=3)
+        many, marker = len(steps) > MANY, "o" if len(steps) < 3 else None
+        axes.plot(steps, values, color=LINE, linewidth=1.4, alpha=0.3 if many else 1, marker=marker, markersize=3)
+        if many:
+            axes.plot(*_smooth(steps, values), color=LINE, linewidth=1.4)
         axes.plot(steps[-1:], values[-1:], color=LINE, marker="o", markersize=3.5)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
 
     return drawn(salt, draw)
+
+
+def _smooth(steps: list[int], values: list[float]) -> tuple[list[int], np.ndarray]:
+    """The mean around each step, where there are enough on both sides."""
+    window = len(values) // 50 * 2 + 1
+    return steps[window // 2 : len(steps) - window // 2], np.convolve(values, np.ones(window) / window, mode="valid")
 
 
 def drawn(salt: str, draw: Callable[["Axes"], None]) -> str:

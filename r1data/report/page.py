@@ -16,10 +16,8 @@ from r1data.report.evaluation import NOTHING, percent
 from r1data.report.funnel import funnel_table
 from r1data.report.gathered import Run, gathered
 from r1data.report.rail import rail
-from r1data.report.stages import stages
+from r1data.report.stages import short_step, stages
 from r1data.storage import Lake
-
-SHORT = {"grpo": "GRPO", "sft": "SFT", "pretrain": "pretraining", "import_model": "imported"}
 
 
 def write_report(lake: Lake, recipe: str, cluster: ClusterParams | None = None) -> str:
@@ -82,7 +80,7 @@ def _station(run: Run, name: str, above: list[str]) -> str:
     from_all = f"from {', '.join(reversed(above))}" if above else "from the recipe's sources"
     passed = next((p.funnel.rows_in for p in run.passages if p.name == name and p.funnel.rows_in), None)
     beside = f"{percent(measured.value)} %" if measured.value is not None else f"of {passed:,}" if passed else ""
-    told, step = html.marked, SHORT.get(m.step, m.step.replace("_", " "))
+    told, step = html.marked, short_step(m)
     return (
         f'<li><b>{told(name)}</b><span class="n">{told(amount(m))}</span>'
         f'<small>{told(step)} {told(from_all)}</small><small class="n">{told(beside)}</small></li>'

@@ -19,12 +19,18 @@ HOW = {
     "reward_model": "training of a reward model",
     "import_model": "an imported model",
 }
+SHORT = {"grpo": "GRPO", "sft": "SFT", "pretrain": "pretraining", "import_model": "imported"}
 FUNNEL = ("", "", "rows", "share")
 
 
 def how(manifest: Manifest) -> str:
     """A step in people's words."""
     return HOW.get(manifest.step, manifest.step.replace("_", " "))
+
+
+def short_step(manifest: Manifest) -> str:
+    """The same in a word or two."""
+    return SHORT.get(manifest.step, manifest.step.replace("_", " "))
 
 
 def stages(run: Run) -> Iterator[str]:
