@@ -33,7 +33,10 @@ def commit_checkpoint(
     counts: Mapping[str, int],
     rollouts: pa.Table | None = None,
 ) -> None:
-    """Export and commit; called on all ranks (ZeRO-3 gathers), written by rank 0. The job's scratch folder goes."""
+    """Export and commit, TensorBoard events beside; called on all ranks (ZeRO-3 gathers), written by rank 0.
+
+    The job's scratch folder goes.
+    """
     weights = dict(trainer.named_weights())
     probed = probe(trainer.engine, tokenizer, probe_texts) if probe_texts else {}
     if trainer.rank != 0:
@@ -44,6 +47,8 @@ def commit_checkpoint(
     if rollouts is not None:
         tables["rollouts.parquet"] = rollouts
     files += [put_table(job, name, table) for name, table in tables.items()]
+    if trainer.keeper is not None:
+        files += trainer.keeper.files()
     commit_files(
         job,
         files,
@@ -52,6 +57,8 @@ def commit_checkpoint(
         probe=probed,
         started=time.time() - (time.monotonic() - trainer.started),
     )
+    if trainer.keeper is not None:
+        trainer.keeper.committed()
     shutil.rmtree(job.scratch, ignore_errors=True)
 
 
