@@ -99,6 +99,16 @@ class AlarmParams(Params):
     patience: int = Field(default=20, ge=1, description="steps in a row")
 
 
+class KeepParams(Params):
+    """Which weights of a run become its checkpoint."""
+
+    policy: Literal["last", "best"] = "last"
+    metric: str = Field(default="reward", description="higher is better")
+    window: int = Field(
+        default=10, ge=1, description="steps: compared is the metric's mean over each such row of steps"
+    )
+
+
 class GrpoParams(Params):
     """GRPO (paper 2.1): G outputs a prompt, group advantages, K3 KL in the loss, clipped ratio."""
 
@@ -134,6 +144,7 @@ class GrpoParams(Params):
         default="shuffled", description="easy_first: by that checkpoint's pass rate, the unknown last"
     )
     alarms: AlarmParams = AlarmParams()
+    keep: KeepParams = KeepParams()
     save_every: int = 10
     seed: int = 0
 

@@ -18,7 +18,7 @@ from r1data.lineage import commit
 from r1data.manifest import FileEntry, Manifest, checkpoint_digest
 from r1data.runner import parents
 from schemas import TABLES
-from training.core import Trainer
+from training.core import Trainer, Weights, load_model
 from training.job import Job
 
 PROBES = 4
@@ -32,16 +32,20 @@ def commit_checkpoint(
     probe_texts: list[str],
     counts: Mapping[str, int],
     rollouts: pa.Table | None = None,
+    best: Weights | None = None,
 ) -> None:
     """Export and commit, TensorBoard events beside; called on all ranks (ZeRO-3 gathers), written by rank 0.
 
-    The job's scratch folder goes.
+    Exported are the weights of `best`, else the last. The job's scratch folder goes.
     """
-    weights = dict(trainer.named_weights())
+    weights = dict(trainer.named_weights()) if best is None else best
     probed = probe(trainer.engine, tokenizer, probe_texts) if probe_texts else {}
     if trainer.rank != 0:
         return
     files = _export(job, trainer.engine.module, weights, tokenizer)
+    if best is not None:
+        module = load_model(type(trainer.engine.module), job.scratch / "export", trainer.params.dtype)
+        probed = probe(module.eval().to(trainer.device), tokenizer, probe_texts)
     identity = tuple(Path(f.path).name for f in files)
     tables = {"metrics.parquet": metrics_table(job.node.name, trainer.metrics)}
     if rollouts is not None:

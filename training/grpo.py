@@ -19,6 +19,7 @@ from r1data.generate.client import Decoding
 from r1data.runner import frame_of
 from r1data.training_params import GrpoParams
 from training import alarms
+from training.best import Best
 from training.checkpoint import commit_checkpoint
 from training.core import Trainer, load_model, start
 from training.engine import Engine, InProcessEngine, ServerEngine
@@ -51,6 +52,7 @@ def train(job: Job) -> None:
     )
     reference = Reference(folder, params, trainer.device)
     reference.replace(trainer.resume())
+    best = Best(trainer, params.keep)
     for step in range(trainer.step, params.steps):
         asks = prompts.of_step(step)
         samples = _samples(job, params, trainer, engine, grader, asks, step)
@@ -66,10 +68,11 @@ def train(job: Job) -> None:
         measured = measures_of(samples) | told
         tokens = sum(len(s.token_ids) for s in samples)
         trainer.end_step(measured, params.save_every, tokens=tokens, lines=params.steps, extra=reference.state())
+        best.look()
         alarms.ring(trainer, params.alarms, reference.state())
     table = rollouts_table(job, params, prompts) if rank == 0 else None
     engine.close()
-    commit_checkpoint(job, trainer, tokenizer, prompts.probe_texts(), {}, table)
+    commit_checkpoint(job, trainer, tokenizer, prompts.probe_texts(), best.counts(), table, best.weights())
 
 
 def _engine(job: Job, params: GrpoParams, folder: Path, rank: int, world: int) -> Engine:

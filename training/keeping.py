@@ -18,6 +18,7 @@ from r1data.storage import Lake
 from training import states
 from training.job import Job
 
+BEST = "best.safetensors"
 EVENTS = "tensorboard"
 ROLLOUTS = "rollouts"
 
@@ -114,6 +115,9 @@ class Copies:
                 print(f"{state.name} was not copied to the lake, the training goes on: {e}", flush=True)
 
     def _copy(self, state: Path) -> None:
+        best = self.scratch / BEST
+        if best.exists():
+            self.lake.put(best, f"{self.folder}/{BEST}")
         # a resumed run replays the rollouts of every step before the state
         for path in sorted((self.scratch / ROLLOUTS).glob("step-*.parquet")):
             if path.name not in self._rollouts:
@@ -140,6 +144,8 @@ class Copies:
         if not listings:
             return None
         state = listings[-1].split("/")[-2]
+        if f"{self.folder}/{BEST}" in names:
+            self._bring(f"{self.folder}/{BEST}", self.scratch / BEST)
         for name in (n for n in names if n.startswith(f"{self.folder}/{ROLLOUTS}/")):
             self._bring(name, self.scratch / ROLLOUTS / name.rsplit("/", 1)[-1])
             self._rollouts.add(name.rsplit("/", 1)[-1])
