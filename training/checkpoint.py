@@ -31,12 +31,12 @@ def commit_checkpoint(
     tokenizer: Any,
     probe_texts: list[str],
     counts: Mapping[str, int],
-    rollouts: pa.Table | None = None,
+    tables: Mapping[str, pa.Table] | None = None,
     best: Weights | None = None,
 ) -> None:
-    """Export and commit, TensorBoard events beside; called on all ranks (ZeRO-3 gathers), written by rank 0.
+    """Export and commit; called on all ranks (ZeRO-3 gathers), written by rank 0. The job's scratch folder goes.
 
-    Exported are the weights of `best`, else the last. The job's scratch folder goes.
+    Exported are the weights of `best`, else the last; `tables`, by file name, and TensorBoard events lie beside.
     """
     weights = dict(trainer.named_weights()) if best is None else best
     probed = probe(trainer.engine, tokenizer, probe_texts) if probe_texts else {}
@@ -47,10 +47,8 @@ def commit_checkpoint(
         module = load_model(type(trainer.engine.module), job.scratch / "export", trainer.params.dtype)
         probed = probe(module.eval().to(trainer.device), tokenizer, probe_texts)
     identity = tuple(Path(f.path).name for f in files)
-    tables = {"metrics.parquet": metrics_table(job.node.name, trainer.metrics)}
-    if rollouts is not None:
-        tables["rollouts.parquet"] = rollouts
-    files += [put_table(job, name, table) for name, table in tables.items()]
+    beside = {"metrics.parquet": metrics_table(job.node.name, trainer.metrics), **(tables or {})}
+    files += [put_table(job, name, table) for name, table in beside.items()]
     if trainer.keeper is not None:
         files += trainer.keeper.files()
     commit_files(

@@ -70,9 +70,9 @@ def train(job: Job) -> None:
         trainer.end_step(measured, params.save_every, tokens=tokens, lines=params.steps, extra=reference.state())
         best.look()
         alarms.ring(trainer, params.alarms, reference.state())
-    table = rollouts_table(job, params, prompts) if rank == 0 else None
+    beside = {"rollouts.parquet": rollouts_table(job, params, prompts)} if rank == 0 else {}
     engine.close()
-    commit_checkpoint(job, trainer, tokenizer, prompts.probe_texts(), best.counts(), table, best.weights())
+    commit_checkpoint(job, trainer, tokenizer, prompts.probe_texts(), best.counts(), beside, best.weights())
 
 
 def _engine(job: Job, params: GrpoParams, folder: Path, rank: int, world: int) -> Engine:
