@@ -194,9 +194,13 @@ class Lake:
         for name in names:
             target = folder / Path(name).name
             if not target.exists():
-                with storage_errors(self, name), self.fs.open(self.path(name), "rb") as f:
-                    _write_local(target, _pieces(f))
+                self.download(name, target)
         return folder
+
+    def download(self, name: str, target: Path) -> None:
+        """An object as a local file, whole or not at all, whatever its size."""
+        with storage_errors(self, name), self.fs.open(self.path(name), "rb") as f:
+            _write_local(target, _pieces(f))
 
 
 def _modified(about: dict[str, Any]) -> float:

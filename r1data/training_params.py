@@ -88,6 +88,27 @@ class RewardParams(Params):
     safe_weight: float = 0.0
 
 
+class AlarmParams(Params):
+    """Signs of a collapse; one that holds for `patience` steps in a row ends the stage, its state saved."""
+
+    min_entropy: float | None = Field(default=None, description="mean entropy of a token, nats")
+    min_completion_tokens: float | None = Field(default=None, description="mean length of a completion, tokens")
+    min_format: float | None = Field(default=None, description="share of completions in the format")
+    max_zero_variance: float | None = Field(default=None, description="share of groups whose rewards are all equal")
+    max_kl: float | None = Field(default=None, description="mean KL from the reference, nats a token")
+    patience: int = Field(default=20, ge=1, description="steps in a row")
+
+
+class KeepParams(Params):
+    """Which weights of a run become its checkpoint."""
+
+    policy: Literal["last", "best"] = "last"
+    metric: str = Field(default="reward", description="higher is better")
+    window: int = Field(
+        default=10, ge=1, description="steps: compared is the metric's mean over each such row of steps"
+    )
+
+
 class GrpoParams(Params):
     """GRPO (paper 2.1): G outputs a prompt, group advantages, K3 KL in the loss, clipped ratio."""
 
@@ -122,6 +143,8 @@ class GrpoParams(Params):
     curriculum: Literal["shuffled", "easy_first"] = Field(
         default="shuffled", description="easy_first: by that checkpoint's pass rate, the unknown last"
     )
+    alarms: AlarmParams = AlarmParams()
+    keep: KeepParams = KeepParams()
     save_every: int = 10
     seed: int = 0
 

@@ -111,3 +111,21 @@ METRICS = TableSchema(
     ),
     volatile=frozenset({"elapsed_s"}),
 )
+
+# One row a bin of a reward model's predictions on rows held out: what it predicted, and how often that was so.
+CALIBRATION = TableSchema(
+    name="calibration",
+    version=1,
+    key="bin_id",
+    schema=pa.schema(
+        [
+            text("bin_id"),
+            text("stage"),
+            number("low"),
+            number("high"),
+            integer("rows"),
+            number("predicted"),
+            number("observed"),
+        ]
+    ),
+)

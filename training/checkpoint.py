@@ -18,7 +18,7 @@ from r1data.lineage import commit
 from r1data.manifest import FileEntry, Manifest, checkpoint_digest
 from r1data.runner import parents
 from schemas import TABLES
-from training.core import Trainer
+from training.core import Trainer, Weights, load_model
 from training.job import Job
 
 PROBES = 4
@@ -31,19 +31,26 @@ def commit_checkpoint(
     tokenizer: Any,
     probe_texts: list[str],
     counts: Mapping[str, int],
-    rollouts: pa.Table | None = None,
+    tables: Mapping[str, pa.Table] | None = None,
+    best: Weights | None = None,
 ) -> None:
-    """Export and commit; called on all ranks (ZeRO-3 gathers), written by rank 0. The job's scratch folder goes."""
-    weights = dict(trainer.named_weights())
+    """Export and commit; called on all ranks (ZeRO-3 gathers), written by rank 0. The job's scratch folder goes.
+
+    Exported are the weights of `best`, else the last; `tables`, by file name, and TensorBoard events lie beside.
+    """
+    weights = dict(trainer.named_weights()) if best is None else best
     probed = probe(trainer.engine, tokenizer, probe_texts) if probe_texts else {}
     if trainer.rank != 0:
         return
     files = _export(job, trainer.engine.module, weights, tokenizer)
+    if best is not None:
+        module = load_model(type(trainer.engine.module), job.scratch / "export", trainer.params.dtype)
+        probed = probe(module.eval().to(trainer.device), tokenizer, probe_texts)
     identity = tuple(Path(f.path).name for f in files)
-    tables = {"metrics.parquet": metrics_table(job.node.name, trainer.metrics)}
-    if rollouts is not None:
-        tables["rollouts.parquet"] = rollouts
-    files += [put_table(job, name, table) for name, table in tables.items()]
+    beside = {"metrics.parquet": metrics_table(job.node.name, trainer.metrics), **(tables or {})}
+    files += [put_table(job, name, table) for name, table in beside.items()]
+    if trainer.keeper is not None:
+        files += trainer.keeper.files()
     commit_files(
         job,
         files,
@@ -52,6 +59,8 @@ def commit_checkpoint(
         probe=probed,
         started=time.time() - (time.monotonic() - trainer.started),
     )
+    if trainer.keeper is not None:
+        trainer.keeper.committed()
     shutil.rmtree(job.scratch, ignore_errors=True)
 
 

@@ -6,6 +6,7 @@ Losses are parts of one global loss: what all ranks and micro-batches hand to `b
 import json
 import math
 import os
+import resource
 import shutil
 import signal
 import time
@@ -25,9 +26,11 @@ from r1data.training_params import OptimizerParams
 from training import states
 from training.builds import free_abandoned_locks
 from training.job import Stopped
+from training.keeping import Keeper
 from training.schedule import Rows, batches, learning_rate
 
 Weights = dict[str, torch.Tensor]
+VOLATILE = ("elapsed_s", "step_seconds", "memory_mb", "tokens_per_second")
 
 
 def start(seed: int) -> tuple[int, int]:
@@ -63,6 +66,7 @@ class Trainer:
     world: int
     updates_per_step: int = 1
     step: int = 0
+    keeper: Keeper | None = None
     metrics: list[dict[str, float]] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
@@ -126,11 +130,23 @@ class Trainer:
         return f"lower the learning rate or look at the batch; the last saved state is kept in {self.scratch}"
 
     def end_step(
-        self, values: dict[str, float], save_every: int, lines: int = 20, extra: Weights | None = None
+        self,
+        values: dict[str, float],
+        save_every: int,
+        *,
+        tokens: int = 0,
+        lines: int = 20,
+        extra: Weights | None = None,
     ) -> None:
-        """Record a step's metrics, tell them (about `lines` times a run), save when due or when SIGTERM came."""
+        """Record a step's metrics, tell them (about `lines` times a run), save when due or when SIGTERM came.
+
+        `tokens`: what the step trained on, over all ranks.
+        """
         self.step += 1
-        self.metrics.append({"step": self.step, "elapsed_s": time.monotonic() - self.started, **values})
+        cost = self._cost(tokens)
+        self.metrics.append({"step": self.step, **values, **cost})
+        if self.keeper is not None:
+            self.keeper.measured(self.step, values | cost)
         last = self.step == self.total
         if self.rank == 0 and (self.step % max(1, self.total // lines) == 0 or self.step == 1 or last):
             told = " ".join(f"{k} {v:.4g}" for k, v in values.items())
@@ -139,7 +155,19 @@ class Trainer:
         if stop or last or self.step % save_every == 0:
             self.save(extra)
         if stop:
+            if self.keeper is not None:
+                self.keeper.wait()  # this machine may be about to go
             raise Stopped
+
+    def _cost(self, tokens: int) -> dict[str, float]:
+        """Time and memory of this rank so far: what no two runs have in common (`VOLATILE`)."""
+        elapsed = time.monotonic() - self.started
+        seconds = max(1e-9, elapsed - (self.metrics[-1]["elapsed_s"] if self.metrics else 0.0))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        if torch.cuda.is_available():
+            peak = torch.cuda.max_memory_allocated()
+        cost = {"elapsed_s": elapsed, "step_seconds": seconds, "memory_mb": peak / 1e6}
+        return cost | ({"tokens_per_second": tokens / seconds} if tokens else {})
 
     def _stop_everywhere(self) -> bool:
         if self.world == 1:
@@ -164,6 +192,8 @@ class Trainer:
             dist.barrier()
             if self.rank == 0:
                 states.publish(beside, final)
+        if self.keeper is not None:
+            self.keeper.saved(final)
         dist.barrier()
 
     def resume(self) -> Weights | None:
@@ -172,6 +202,8 @@ class Trainer:
         From here SIGTERM ends the run after the step in progress, its state saved.
         """
         signal.signal(signal.SIGTERM, self._ask_to_stop)
+        if self.keeper is not None:
+            self.keeper.fetch()
         state = states.last_whole(self.scratch)
         if state is None:
             return None
@@ -220,7 +252,8 @@ def train_supervised(
             trainer.backward(loss)
             total += loss.detach().cpu()
         (loss_now,) = trainer.total_over_ranks(total)
-        trainer.end_step({"loss": loss_now, "grad_norm": trainer.grad_norm()}, save_every)
+        told = {"loss": loss_now, "grad_norm": trainer.grad_norm()}
+        trainer.end_step(told, save_every, tokens=int(lengths[rows].sum()))
 
 
 def load_model(kind: Any, folder: Path, dtype: str, **options: Any) -> Any:

@@ -18,11 +18,14 @@ from r1data.errors import ModelError, RecipeError, StageFailed
 from r1data.generate.client import Decoding
 from r1data.runner import frame_of
 from r1data.training_params import GrpoParams
+from training import alarms
+from training.best import Best
 from training.checkpoint import commit_checkpoint
 from training.core import Trainer, load_model, start
 from training.engine import Engine, InProcessEngine, ServerEngine
 from training.grading import Grader, Prompts, advantages_of, measures_of, rollouts_table
 from training.job import Job, run
+from training.keeping import Keeper
 from training.policy import PolicyStep
 from training.reference import Reference
 from training.rollout import Ask, Sample, load_rollouts, requests_of, rollouts_file, samples_of, save_rollouts
@@ -44,9 +47,12 @@ def train(job: Job) -> None:
     model = load_model(AutoModelForCausalLM, folder, params.optimizer.dtype)
     batch = params.prompts_per_step * params.group // params.updates_per_rollout
     updates = params.updates_per_rollout
-    trainer = Trainer(model, params.optimizer, params.steps, batch, job.scratch, rank, world, updates)
+    trainer = Trainer(
+        model, params.optimizer, params.steps, batch, job.scratch, rank, world, updates, keeper=Keeper(job, rank)
+    )
     reference = Reference(folder, params, trainer.device)
     reference.replace(trainer.resume())
+    best = Best(trainer, params.keep)
     for step in range(trainer.step, params.steps):
         asks = prompts.of_step(step)
         samples = _samples(job, params, trainer, engine, grader, asks, step)
@@ -59,10 +65,14 @@ def train(job: Job) -> None:
             raise
         if (step + 1) % params.reference_every == 0:
             reference.replace(dict(trainer.named_weights()))
-        trainer.end_step(measures_of(samples) | told, params.save_every, lines=params.steps, extra=reference.state())
-    table = rollouts_table(job, params, prompts) if rank == 0 else None
+        measured = measures_of(samples) | told
+        tokens = sum(len(s.token_ids) for s in samples)
+        trainer.end_step(measured, params.save_every, tokens=tokens, lines=params.steps, extra=reference.state())
+        best.look()
+        alarms.ring(trainer, params.alarms, reference.state())
+    beside = {"rollouts.parquet": rollouts_table(job, params, prompts)} if rank == 0 else {}
     engine.close()
-    commit_checkpoint(job, trainer, tokenizer, prompts.probe_texts(), {}, table)
+    commit_checkpoint(job, trainer, tokenizer, prompts.probe_texts(), best.counts(), beside, best.weights())
 
 
 def _engine(job: Job, params: GrpoParams, folder: Path, rank: int, world: int) -> Engine:

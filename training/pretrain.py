@@ -15,6 +15,7 @@ from r1data.training_params import ArchitectureParams, PretrainParams
 from training.checkpoint import commit_checkpoint
 from training.core import Trainer, start, train_supervised
 from training.job import Job, run
+from training.keeping import Keeper
 from training.losses import completion_loss
 from training.schedule import Rows, batch_size
 from training.tokens import EOS, PAD, encode, labelled, trained_tokenizer
@@ -45,7 +46,7 @@ def train(job: Job) -> None:
         [len(t) - (not p) for p, t in zip(prompts, learnt, strict=True)]
     )  # nothing predicts a first token
     model = Qwen2ForCausalLM(configuration(params.architecture, len(tokenizer)))
-    trainer = Trainer(model, params.optimizer, params.steps, batch, job.scratch, rank, world)
+    trainer = Trainer(model, params.optimizer, params.steps, batch, job.scratch, rank, world, keeper=Keeper(job, rank))
     trainer.resume()
 
     def part(micro: Rows, rows: Rows) -> torch.Tensor:

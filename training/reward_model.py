@@ -10,14 +10,17 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import torch
 from transformers import AutoModelForSequenceClassification
 
 from r1data.runner import frame_of
 from r1data.training_params import RewardModelParams
+from training.calibration import Predictions
 from training.checkpoint import commit_checkpoint
 from training.core import Trainer, load_model, start, train_supervised
 from training.job import Job, run
+from training.keeping import Keeper
 from training.losses import pairwise_loss, pointwise_loss
 from training.schedule import Rows, batch_size, steps_per_epoch
 from training.tokens import PAD, encode, load_tokenizer, padded
@@ -41,17 +44,16 @@ class Judged:
         return pairwise_loss(both[: len(rows)], both[len(rows) :])
 
     @torch.no_grad()
-    def right(self, model: Any, rows: Rows) -> int:
-        """How many rows the model orders, or labels, as they were judged."""
-        found = 0
+    def margins(self, model: Any, rows: Rows) -> Rows:
+        """[rows] score of the chosen response over the rejected one's, or a response's score."""
+        found = []
         for i in range(0, len(rows), SCORED_AT_ONCE):
             part = rows[i : i + SCORED_AT_ONCE]
             score = scores(model, [self.good[j] for j in part]).cpu()
             if self.bad:
-                found += int((score > scores(model, [self.bad[j] for j in part]).cpu()).sum())
-            else:
-                found += int(((score > 0) == self.labels[part].bool()).sum())
-        return found
+                score = score - scores(model, [self.bad[j] for j in part]).cpu()
+            found.append(score.double())
+        return torch.cat(found).numpy()
 
 
 def train(job: Job) -> None:
@@ -68,7 +70,7 @@ def train(job: Job) -> None:
     steps = params.epochs * steps_per_epoch(len(learn), batch)
     options = {"num_labels": 1, "pad_token_id": PAD}
     model = load_model(AutoModelForSequenceClassification, folder, params.optimizer.dtype, **options)
-    trainer = Trainer(model, params.optimizer, steps, batch, job.scratch, rank, world)
+    trainer = Trainer(model, params.optimizer, steps, batch, job.scratch, rank, world, keeper=Keeper(job, rank))
     trainer.resume()
     lengths = np.array([len(judged.good[i]) for i in learn])
 
@@ -77,11 +79,15 @@ def train(job: Job) -> None:
 
     train_supervised(trainer, lengths, params.seed, params.save_every, part)
     counts = {"rows_trained_on": len(learn), "rows_held_out": len(test)}
+    tables: dict[str, pa.Table] = {}
     if len(test):
-        trainer.metrics[-1] |= held_out(judged, trainer.engine, test)
+        told, predictions = held_out(judged, trainer.engine, test)
+        trainer.metrics[-1] |= told
+        tables["calibration.parquet"] = predictions.table(job.node.name)
         if rank == 0:
-            print(f"held-out accuracy {trainer.metrics[-1]['held_out_accuracy']:.3f} of {len(test)} rows", flush=True)
-    commit_checkpoint(job, trainer, tokenizer, [], counts)
+            values = " ".join(f"{name.removeprefix('held_out_')} {v:.3f}" for name, v in told.items())
+            print(f"of {len(test)} rows held out: {values}", flush=True)
+    commit_checkpoint(job, trainer, tokenizer, [], counts, tables)
 
 
 def judged_rows(rows: pl.DataFrame, params: RewardModelParams, tokenizer: Any) -> Judged:
@@ -104,11 +110,18 @@ def split_by_problem(problems: list[str], params: RewardModelParams) -> tuple[Ro
     return np.flatnonzero(~is_held), np.flatnonzero(is_held)
 
 
-def held_out(judged: Judged, model: Any, test: Rows) -> dict[str, float]:
-    """Accuracy on rows held out, and what always giving the commoner label would get."""
-    share = float(judged.labels[test].mean())
+def held_out(judged: Judged, model: Any, test: Rows) -> tuple[dict[str, float], Predictions]:
+    """Accuracy on rows held out, what always giving the commoner label would get, and calibration."""
+    margins, labels = judged.margins(model, test), judged.labels[test].numpy()
+    share = float(labels.mean())
     common = 0.5 if judged.bad else max(share, 1 - share)
-    return {"held_out_accuracy": judged.right(model, test) / len(test), "held_out_majority": common}
+    right = (margins > 0) == (labels > 0.5)
+    probability = 1 / (1 + np.exp(-margins))
+    predictions = Predictions(probability, labels)
+    if judged.bad:  # all labels are 1: asked is how often its confidence in either side is right
+        predictions = Predictions(np.maximum(probability, 1 - probability), right.astype(float), least=0.5)
+    told = {"held_out_accuracy": float(right.mean()), "held_out_majority": common}
+    return told | predictions.metrics(), predictions
 
 
 def scores(model: Any, sequences: list[list[int]]) -> torch.Tensor:

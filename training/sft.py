@@ -15,6 +15,7 @@ from r1data.training_params import SftParams
 from training.checkpoint import commit_checkpoint
 from training.core import Trainer, load_model, start, train_supervised
 from training.job import Job, run
+from training.keeping import Keeper
 from training.losses import completion_loss
 from training.schedule import Rows, batch_size, steps_per_epoch
 from training.tokens import encode, labelled, load_tokenizer
@@ -40,7 +41,7 @@ def train(job: Job) -> None:
     lengths = sizes + np.array([len(p) for p in prompts])
     steps = params.epochs * steps_per_epoch(len(prompts), batch)
     model = load_model(AutoModelForCausalLM, folder, params.optimizer.dtype)
-    trainer = Trainer(model, params.optimizer, steps, batch, job.scratch, rank, world)
+    trainer = Trainer(model, params.optimizer, steps, batch, job.scratch, rank, world, keeper=Keeper(job, rank))
     trainer.resume()
 
     def part(micro: Rows, rows: Rows) -> torch.Tensor:

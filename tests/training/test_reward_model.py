@@ -61,6 +61,9 @@ def test_it_learns_what_was_judged(workshop: Any, base: Manifest, params: Reward
     made = workshop.committed(job)
     metrics = pl.DataFrame(workshop.lake.read_table(f"{job.folder}/metrics.parquet"))
     assert metrics.filter(metric="held_out_accuracy")["value"].to_list() == [1.0]
+    bins = pl.DataFrame(workshop.lake.read_table(f"{job.folder}/calibration.parquet"))
+    assert bins["rows"].sum() == made.counts["rows_held_out"]
+    assert bins["observed"].to_list() == [1.0 if low >= 0.5 else 0.0 for low in bins["low"]]
     good, bad = RewardModel(workshop.model(made), "float32").rewards([PROMPT + "3", PROMPT + "3!!!"])
     assert 0 <= bad < good <= 1
 

@@ -1,0 +1,113 @@
+"""Of a run that keeps its best weights, those of the best window become the checkpoint, resumed or not."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from r1data.endpoint import Endpoint
+from r1data.errors import RecipeError
+from r1data.generate.server import Server, start_server
+from r1data.manifest import Manifest
+from r1data.training_params import GrpoParams, KeepParams, OptimizerParams
+from training import grpo
+from training.best import Best
+from training.core import Trainer, load_model, start
+from training.job import Job
+
+OPTIMIZER = OptimizerParams(learning_rate=1e-2, warmup_steps=0, micro_batch=4)
+KEEP = KeepParams(policy="best", metric="reward", window=2)
+
+
+@pytest.fixture
+def trainer(workshop: Any, base: Manifest, tmp_path: Path) -> Trainer:
+    rank, world = start(0)
+    return Trainer(
+        load_model(AutoModelForCausalLM, workshop.model(base), "float32"), OPTIMIZER, 8, 4, tmp_path, rank, world
+    )
+
+
+def passed(trainer: Trainer, best: Best, *rewards: float) -> None:
+    """Steps with these rewards; after each the weights say which step they are of."""
+    for reward in rewards:
+        with torch.no_grad():
+            next(trainer.engine.module.parameters()).fill_(trainer.step + 1.0)
+        trainer.end_step({"reward": reward}, save_every=100)
+        best.look()
+
+
+def test_best_window_is_kept(trainer: Trainer) -> None:
+    best = Best(trainer, KEEP)
+    passed(trainer, best, 0.1, 0.3, 0.9, 0.5, 0.6, 0.6)
+    assert best.counts() == {"best_step": 4}
+    weights = best.weights()
+    assert weights is not None
+    assert float(next(iter(weights.values())).flatten()[0]) == 4.0
+
+
+def test_equal_window_does_not_replace_an_earlier_one(trainer: Trainer) -> None:
+    best = Best(trainer, KEEP)
+    passed(trainer, best, 0.5, 0.5, 0.5, 0.5)
+    assert best.found() == (2, 0.5)
+
+
+def test_keeping_the_last_writes_nothing(trainer: Trainer) -> None:
+    best = Best(trainer, KeepParams())
+    passed(trainer, best, *[0.5] * 8)
+    assert best.weights() is None
+    assert best.counts() == {}
+
+
+def test_unknown_metric_says_which_there_are(trainer: Trainer) -> None:
+    with pytest.raises(RecipeError, match=r"keep\.metric 'rewrad'") as e:
+        passed(trainer, Best(trainer, KEEP.model_copy(update={"metric": "rewrad"})), 0.5, 0.5)
+    assert "reward" in e.value.remedy
+
+
+@pytest.fixture
+def server(workshop: Any, base: Manifest, tmp_path: Path) -> Iterator[Server]:
+    found = start_server(workshop.model(base), "fake", sys.executable, tmp_path / "fake.log")
+    yield found
+    found.stop()
+
+
+def test_committed_weights_and_probe_are_those_of_the_best_step(workshop: Any, base: Manifest, server: Server) -> None:
+    settings = {
+        "optimizer": OPTIMIZER,
+        "template": "User: {question} Assistant: ",
+        "steps": 4,
+        "prompts_per_step": 2,
+        "group": 2,
+        "max_tokens": 16,
+        "save_every": 1,
+    }
+    inputs = {"init": base, "problems": workshop.problems(4)}
+
+    def job(scratch: str, keep: KeepParams) -> Job:
+        params = GrpoParams.model_validate({**settings, "keep": keep})
+        made: Job = workshop.job("zero", "grpo", params, inputs, scratch, Endpoint(server.url, "policy"))
+        return made
+
+    run = job("best", KEEP.model_copy(update={"metric": "completion_tokens", "window": 1}))
+    grpo.train(run)
+    manifest = workshop.committed(run)
+    metrics = workshop.lake.read_table(f"{run.folder}/metrics.parquet").to_pylist()
+    tokens = {m["step"]: m["value"] for m in metrics if m["metric"] == "completion_tokens"}
+    assert manifest.counts["best_step"] == max(tokens, key=lambda s: (tokens[s], -s))
+    model = AutoModelForCausalLM.from_pretrained(workshop.model(manifest))
+    ids, told = manifest.probe["prompts"][0], manifest.probe["logprobs"][0]
+    logprobs = torch.log_softmax(model(input_ids=torch.tensor([ids])).logits[0].detach(), -1)
+    assert [float(logprobs[i, t]) for i, t in enumerate(ids[1:])] == pytest.approx(told, abs=1e-5)
+    last = job("last", KeepParams())
+    grpo.train(last)
+    different = manifest.counts["best_step"] != 4
+    ours = load_file(workshop.lake.path(f"{run.folder}/model.safetensors"))
+    theirs = load_file(workshop.lake.path(f"{last.folder}/model.safetensors"))
+    assert any(not torch.equal(ours[n], theirs[n]) for n in ours) == different
+    shutil.rmtree(run.scratch, ignore_errors=True)
