@@ -32,7 +32,9 @@ def lake(recipe: str, request: pytest.FixtureRequest) -> Lake:
 
 def stored() -> nbformat.NotebookNode:
     """The notebook as it is kept."""
-    return nbformat.read(NOTEBOOK, 4)  # type: ignore[no-untyped-call]
+    found = nbformat.read(NOTEBOOK, 4)  # type: ignore[no-untyped-call]
+    assert isinstance(found, nbformat.NotebookNode)
+    return found
 
 
 def told(cell: nbformat.NotebookNode) -> str:

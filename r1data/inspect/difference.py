@@ -98,7 +98,7 @@ def _differing(prefix: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Itera
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) and value else short(value)
+    return value if isinstance(value, str) and value and value.isprintable() else short(value)
 
 
 def compare_rows(sides: Sides, a: Manifest, shown: int = SHOWN, portion: int = ROWS) -> RowsDiff:

@@ -29,6 +29,7 @@ class Told(Params):
 
     name: str
     depth: dict[str, int] = {}
+    lines: str = ""
 
 
 @pytest.fixture
@@ -185,4 +186,23 @@ def test_the_command_says_what_is_the_same_and_what_is_unknown(tmp_path: Path, r
     code, out, _ = r1("diff", "tiny/problems", "tiny/problems", "--lake", lake.url)
     assert (code, out.strip()) == (0, "tiny/problems and tiny/problems: the same content")
     code, _, err = r1("diff", "tiny/problems", "tiny/nothing", "--lake", lake.url)
-    assert (code, "'tiny/nothing' is no ref" in err) == (1, True)
+    assert (code, "no ref 'tiny/nothing'" in err) == (1, True)
+
+
+def test_an_earlier_target_is_named_after_its_ref(tmp_path: Path, r1: Typed) -> None:
+    lake = make_lake(tmp_path / "lake")
+    old = f"tiny/problems@{resolve(lake, 'tiny/problems').digest[:8]}"
+    make_lake(tmp_path / "lake", mark="!")
+    code, out, _ = r1("diff", old, "tiny/problems", "--lake", lake.url)
+    assert (code, "2 changed, 0 the same" in out) == (0, True)
+    code, out, _ = r1("show", old, "--lake", lake.url)
+    assert (code, "question: 2+1=?\n" in out, "  earlier " in out) == (0, True, False)
+    code, out, _ = r1("show", "tiny/problems", "--lake", lake.url)
+    assert (code, f"earlier  {old.partition('@')[2]}" in out) == (0, True)
+    code, out, _ = r1("lineage", "show", old, "--lake", lake.url)
+    assert (code, out.startswith("tiny/problems")) == (0, True)
+
+
+def test_a_parameter_of_several_lines_stays_in_its_line(lake: Lake) -> None:
+    a, b = dataset(lake, "a", [verdict(1)], lines="a\nb"), dataset(lake, "b", [verdict(1)])
+    assert ("param lines", "'a\\nb'", "''") in compare(lake, a, b).facts
