@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from r1data.card import card
 from r1data.digest import digest_bytes
@@ -19,10 +20,11 @@ LICENCES = (
     *("apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0"),
     *("cc-by-3.0", "cc-by-sa-3.0", "odc-by", "odbl", "bsd-3-clause"),
 )
+NO_ROWS = "No rows: `datasets` loads no split without any; `load_dataset(FOLDER, streaming=True)` gives its columns."
 
 
 def export(lake: Lake, manifest: Manifest, folder: Path) -> list[Path]:
-    """Write the folder; returns its files. Every shard's bytes are compared with the manifest.
+    """Write the folder; returns its files. Every shard's bytes are compared with the manifest; those without rows stay.
 
     Raises `LakeError` for a checkpoint and for a folder that is not empty. README.md is written last.
     """
@@ -32,10 +34,12 @@ def export(lake: Lake, manifest: Manifest, folder: Path) -> list[Path]:
         raise LakeError(f"{folder}: there already, and not empty", "name a new folder")
     head = front_matter(manifest, sorted({name for name in licences(lake, manifest) if name.strip()}))
     (folder / "data").mkdir(parents=True)
-    number = len(manifest.shards)
-    files = [_copied(lake, s, folder / _name(i, number)) for i, s in enumerate(manifest.shards)]
+    full = [s for s in manifest.shards if s.rows]  # `datasets` reads no file that has a row group without rows
+    files = [_copied(lake, s, folder / _name(i, len(full))) for i, s in enumerate(full)]
+    files = files or [_without_rows(lake, manifest.shards[0], folder / _name(0, 1))]
     readme = folder / "README.md"
-    readme.write_text(f"{head}\n{card(manifest)}", encoding="utf-8")
+    told = "" if full else f"{NO_ROWS}\n\n"
+    readme.write_text(f"{head}\n{told}{card(manifest)}", encoding="utf-8")
     return [*files, readme]
 
 
@@ -71,6 +75,12 @@ def licences(lake: Lake, manifest: Manifest) -> Iterator[str]:
 
 def _name(place: int, number: int) -> str:
     return f"data/train-{place:05d}-of-{number:05d}.parquet"
+
+
+def _without_rows(lake: Lake, shard: Shard, path: Path) -> Path:
+    """The columns of an empty shard, in a file without row groups."""
+    with pq.ParquetWriter(path, lake.read_table(shard.path, shard.sha256).schema):
+        return path
 
 
 def _copied(lake: Lake, shard: Shard, path: Path) -> Path:

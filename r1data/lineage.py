@@ -21,8 +21,7 @@ PACKAGES = ("r1data", "polars", "pyarrow", "torch", "deepspeed", "transformers",
 
 def commit(lake: Lake, manifest: Manifest) -> Manifest:
     """Publish a directory: write its manifest (with code version and end time) and its lineage event; returns it."""
-    missing = [e.path for e in manifest.entries if not lake.exists(e.path)]
-    if missing:
+    if missing := lake.missing(e.path for e in manifest.entries):
         raise LakeError(
             f"commit of {manifest.path}: files not in the lake: {missing[:3]}", "this is a defect: report it"
         )

@@ -28,6 +28,7 @@ PIECE = 8 << 20
 BATCH_ROWS = 1_024
 GROUP_BYTES = 4 << 20  # of values: a reader of one row takes one group of each column, 1 to 2 MB of 4 kB texts
 GROUP_ROWS = (1_024, 65_536)
+ASKED_ONE_BY_ONE = 16  # S3 takes as much for a listing as for twelve looks
 S3_TRIES = 2  # s3fs' own, around botocore's five; with its default a read of a server that hangs takes half an hour
 ZSTD_LEVEL = 1  # intermediate tables: 139 MB/s a core against 57 at level 3, for a fifth more bytes
 
@@ -83,6 +84,17 @@ class Lake:
         """Whether an object of that name exists."""
         with storage_errors(self, name):
             return bool(self.fs.exists(self.path(name)))
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Those that are no objects. Of many in one folder a listing is asked: a thousand names a request."""
+        found: list[str] = []
+        folders: dict[str, list[str]] = {}
+        for name in names:
+            folders.setdefault(name.rpartition("/")[0], []).append(name)
+        for folder, wanted in folders.items():
+            listed = set(self.names(folder)) if len(wanted) > ASKED_ONE_BY_ONE else set()
+            found += [n for n in wanted if n not in listed and not self.exists(n)]
+        return found
 
     def read(self, name: str) -> bytes:
         """An object's bytes; `NoSuchObject` where there is none. One request on S3, tried again if it breaks off."""
@@ -165,7 +177,7 @@ class Lake:
             remedy = "restore the object from a copy, or delete its dataset's directory and run again"
             raise CorruptShard(f"{self.uri(name)}: bytes differ from the manifest's SHA-256", remedy)
         try:
-            return pq.read_table(io.BytesIO(data), columns=columns)
+            return pq.read_table(_arrow_owned(data), columns=columns)
         except pa.ArrowInvalid as e:
             raise CorruptShard(f"{self.uri(name)}: not Parquet: {e}", "delete the object and run again") from e
 
@@ -181,7 +193,10 @@ class Lake:
         """Some columns of Parquet, BATCH_ROWS rows of them in memory at a time; nothing else of the object is read."""
         with storage_errors(self, name), self.fs.open(self.path(name), "rb") as f:
             try:
-                yield from pq.ParquetFile(f, pre_buffer=False).iter_batches(BATCH_ROWS, columns=columns)
+                # threads: see `_arrow_owned`
+                yield from pq.ParquetFile(f, pre_buffer=False).iter_batches(
+                    BATCH_ROWS, columns=columns, use_threads=False
+                )
             except pa.ArrowInvalid as e:
                 raise CorruptShard(f"{self.uri(name)}: not Parquet: {e}", "delete the object and run again") from e
 
@@ -201,6 +216,16 @@ class Lake:
         """An object as a local file, whole or not at all, whatever its size."""
         with storage_errors(self, name), self.fs.open(self.path(name), "rb") as f:
             _write_local(target, _pieces(f))
+
+
+def _arrow_owned(data: bytes) -> pa.BufferReader:
+    """A copy that Arrow's threads let go of without Python; else one of them may abort the process as it ends.
+
+    https://github.com/apache/arrow/issues/34314: after all is done, with "terminate called" and status 134.
+    """
+    copy = pa.allocate_buffer(len(data))
+    memoryview(copy).cast("B")[:] = data
+    return pa.BufferReader(copy)
 
 
 def _modified(about: dict[str, Any]) -> float:

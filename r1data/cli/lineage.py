@@ -116,7 +116,7 @@ def impact(
 @app.command(rich_help_panel=PANEL)
 def diff(
     context: typer.Context,
-    a: Annotated[str, typer.Argument(help="a ref, or the beginning of a digest", metavar="A")],
+    a: Annotated[str, typer.Argument(help="a ref, REF@DIGEST or the beginning of a digest", metavar="A")],
     b: Annotated[str, typer.Argument(help="another, of the same table, or two checkpoints", metavar="B")],
     rows: Annotated[int, typer.Option(min=0, help="how many changed rows to show")] = 5,
     lake: LakeUrl = None,
@@ -125,14 +125,13 @@ def diff(
 
     Rows are compared by key: added, removed, changed, by column, and from which code to which (verdicts, reasons).
     Parameters, inputs, code and counts are those of the manifests; of evaluations and trainings the metrics as well.
-    An earlier target of a ref is named by its digest.
+    An earlier target of a ref is named by its digest, alone or after the ref.
 
-    Example: r1 diff demo/cold_start 3fa94c1b
+    Example: r1 diff demo/cold_start@3fa94c1b demo/cold_start
     """
     from r1data.cli.printing import print_diff
     from r1data.inspect.difference import compare
-    from r1data.inspect.graph import manifest_at, read_graph
+    from r1data.inspect.graph import manifest_at
 
     there = opened(context, lake)
-    graph = read_graph(there)
-    print_diff(a, b, compare(there, manifest_at(there, graph, a), manifest_at(there, graph, b), rows))
+    print_diff(a, b, compare(there, manifest_at(there, None, a), manifest_at(there, None, b), rows))

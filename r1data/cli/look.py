@@ -1,13 +1,17 @@
 """Commands that look at the lake: status, show, trace, why."""
 
 import time
-from typing import Annotated
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from r1data.cli.app import LakeUrl, RefName, RowId, app, opened
 from r1data.cli.printing import print_record, print_table
 from r1data.errors import LakeError
+
+if TYPE_CHECKING:
+    from r1data.inspect.find import Finding
 
 PANEL = "Looking at the lake"
 
@@ -71,8 +75,8 @@ def trace(context: typer.Context, row: RowId, lake: LakeUrl = None) -> None:
     found = trace_of(opened(context, lake), row)
     own = [f for f in found.findings if f.key == found.row_id]
     for title, findings in (("row", own), ("comes from", found.ancestors)):
-        for f in findings:
-            print_record(f"{title}: {f.ref} [{f.table}]", f.row)
+        for refs, table, values in _once(findings):
+            print_record(f"{title}: {', '.join(refs)} [{table}]", values)
     for title, names in (
         ("written by", found.models),
         ("is in or named in", found.datasets),
@@ -80,6 +84,14 @@ def trace(context: typer.Context, row: RowId, lake: LakeUrl = None) -> None:
         ("built on those", found.descendants),
     ):
         print(f"{title}: {', '.join(names) or '-'}")
+
+
+def _once(findings: "Iterable[Finding]") -> "Iterable[tuple[list[str], str, dict[str, Any]]]":
+    """(refs, table, row): a row that several datasets hold with the same values is told once."""
+    found: dict[tuple[str, str], tuple[list[str], str, dict[str, Any]]] = {}
+    for f in findings:
+        found.setdefault((f.table, repr(f.row)), ([], f.table, f.row))[0].append(f.ref)
+    return found.values()
 
 
 @app.command(rich_help_panel=PANEL)

@@ -1,32 +1,24 @@
 """Two datasets of one table, or two checkpoints: what differs in rows, parameters, code, inputs and metrics.
 
-Shards of the same content are not read. Of the others, rows are compared by key in portions of ROWS, a key as 16 bytes
-of hash and a column as 8, so that memory does not grow with the dataset; every portion reads them once more.
+Rows are compared by `r1data.inspect.changes`: by key, in memory that does not grow with the dataset.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
 from r1data.errors import LakeError
+from r1data.inspect.changes import CODES, KEY, OTHER, ROWS, Sides, differing, keys_of
 from r1data.inspect.read import table_of
 from r1data.inspect.show import amount, flat, short
-from r1data.manifest import Manifest, Shard
+from r1data.manifest import Manifest, read_rows
 from r1data.storage import Lake
-from schemas import TableSchema
 
-ROWS = 250_000
-TOGETHER = 64
-KEY = ["key 1", "key 2"]
 SHOWN = 5
-TOLD = ("verdict", "reason", "gate", "split", "kind", "category", "language", "safe")
-MEASURED = {"evaluations": ["checkpoint", "metric"]}
-
-
-Hashes = tuple[int, int]
+CHANGES = ("added", "removed", "changed")
 
 
 @dataclass(frozen=True)
@@ -74,8 +66,8 @@ def compare(lake: Lake, a: Manifest, b: Manifest, shown: int = SHOWN, portion: i
     if a.digest == b.digest:
         return Diff(True, facts, RowsDiff(same=a.rows), ())
     table = table_of(b)
-    measured = tuple(_measured(lake, table, a, b)) if table.name in MEASURED else ()
-    return Diff(False, facts, compare_rows(lake, table, a, b, shown, portion), measured)
+    measured = tuple(_measured(lake, a, b)) if table.name == "evaluations" else ()
+    return Diff(False, facts, compare_rows(Sides.of(lake, table, a, b), a, shown, portion), measured)
 
 
 def _facts(a: Manifest, b: Manifest) -> Iterator[tuple[str, str, str]]:
@@ -106,126 +98,51 @@ def _differing(prefix: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Itera
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) and value else short(value)
+    return value if isinstance(value, str) and value and value.isprintable() else short(value)
 
 
-def compare_rows(
-    lake: Lake, table: TableSchema, a: Manifest, b: Manifest, shown: int = SHOWN, portion: int = ROWS
-) -> RowsDiff:
+def compare_rows(sides: Sides, a: Manifest, shown: int = SHOWN, portion: int = ROWS) -> RowsDiff:
     """Rows of one table by key; columns outside the logical digest are not compared."""
-    found = RowsDiff()
-    sides = _differing_shards(a.shards, b.shards)
-    found.same = a.rows - sum(s.rows for s in sides[0])
-    pieces = 1 + max(sum(s.rows for s in side) for side in sides) // portion
-    columns = [c for c in table.schema.names if c != table.key and c not in table.volatile]
-    hashed: tuple[list[Hashes], ...] = ([], [], [])
-    for piece in range(pieces):
-        old, new = (_hashed(lake, table, columns, side, pieces, piece) for side in sides)
-        for kept, some in zip(hashed, _count(found, columns, old, new), strict=True):
-            kept += some.head(max(0, shown - len(kept))).rows()
-    places = (sides[1], sides[0], sides[1])
-    keys = [_keys(lake, table, side, wanted) for side, wanted in zip(places, hashed, strict=True)]
+    found, firsts = RowsDiff(), {name: pl.DataFrame(schema=dict.fromkeys(KEY, pl.UInt64)) for name in CHANGES}
+    for some in differing(sides, portion):
+        _count(found, sides.columns, some)
+        for name, kept in firsts.items():
+            firsts[name] = pl.concat([kept, some.filter(change=name).select(KEY)]).head(shown)
+    found.same = a.rows - found.removed - found.changed
+    keys = (
+        sorted(keys_of(sides, sides.a if name == "removed" else sides.b, firsts[name])[sides.table.key])
+        for name in CHANGES
+    )
     found.added_keys, found.removed_keys, found.changed_keys = keys
-    found.examples = _examples(lake, table, columns, sides, found.changed_keys)
+    found.examples = _examples(sides, found.changed_keys)
     return found
 
 
-def _differing_shards(a: tuple[Shard, ...], b: tuple[Shard, ...]) -> tuple[list[Shard], list[Shard]]:
-    """Those of each side whose content the other has not; as many of a content as the other lacks."""
-    spare = Counter(s.digest for s in a) & Counter(s.digest for s in b)
-
-    def rest(shards: Iterable[Shard]) -> list[Shard]:
-        left, kept = Counter(spare), []
-        for shard in shards:
-            if left[shard.digest]:
-                left[shard.digest] -= 1
-            else:
-                kept.append(shard)
-        return kept
-
-    return rest(a), rest(b)
-
-
-def _hashed(
-    lake: Lake, table: TableSchema, columns: list[str], shards: list[Shard], pieces: int, piece: int
-) -> pl.DataFrame:
-    """Hashes of key and columns, and the values of columns of codes, of the rows whose key falls into a piece.
-
-    A column that an older version of the table lacks counts as null.
-    """
-    key, told = pl.col(table.key), [c for c in columns if c in TOLD]
-    hashes = [
-        key.hash(1).alias(KEY[0]),
-        key.hash(3).alias(KEY[1]),
-        *(pl.col(c).hash(2).alias(f"#{c}") for c in columns),
-    ]
-    # no strings: those of a few rows would hold on to the buffers of all
-    codes = [pl.col(c).cast(pl.String).cast(pl.Categorical) for c in told]
-    types = {**dict.fromkeys(KEY, pl.UInt64), **{f"#{c}": pl.UInt64 for c in columns}}
-    whole, waiting = pl.DataFrame(schema={**types, **dict.fromkeys(told, pl.Categorical)}), []
-    for frame in _batches(lake, table, [table.key, *columns], shards):
-        mine = frame.filter(key.hash(1) % pieces == piece) if pieces > 1 else frame
-        waiting.append(mine.select(*hashes, *codes))
-        if len(waiting) == TOGETHER:  # a thousand small chunks take many times the room of their values
-            whole, waiting = pl.concat([whole, pl.concat(waiting, rechunk=True)]), []
-    return pl.concat([whole, *waiting], rechunk=True)
-
-
-def _batches(lake: Lake, table: TableSchema, columns: list[str], shards: Iterable[Shard]) -> Iterator[pl.DataFrame]:
-    types = pl.DataFrame(table.empty()).schema
-    for shard in shards:
-        there = lake.columns(shard.path)
-        lacking = [pl.lit(None, types[c]).alias(c) for c in columns if c not in there]
-        for batch in lake.batches(shard.path, [c for c in columns if c in there]):
-            yield pl.DataFrame(batch).with_columns(lacking).select(columns)
-
-
-def _count(
-    found: RowsDiff, columns: list[str], old: pl.DataFrame, new: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Count what differs in a portion; hashed keys of the rows added, removed and changed."""
-    added, removed = new.join(old, on=KEY, how="anti"), old.join(new, on=KEY, how="anti")
-    both = old.join(new, on=KEY, how="inner", suffix="|b")
-    differs = {c: pl.col(f"#{c}") != pl.col(f"#{c}|b") for c in columns}
-    changed = both.filter(pl.any_horizontal(differs.values())) if columns else both.clear()
-    found.added += added.height
-    found.removed += removed.height
-    found.changed += changed.height
-    found.same += both.height - changed.height
-    for column, test in differs.items():
-        some = changed.filter(test)
-        found.by_column[column] += some.height
-        if column in TOLD:
-            counted = some.group_by(pl.col(column, f"{column}|b").cast(pl.String).fill_null("null")).len()
+def _count(found: RowsDiff, columns: list[str], some: pl.DataFrame) -> None:
+    """Add a portion of the rows that differ."""
+    counts = Counter(some["change"].to_list())
+    found.added += counts["added"]
+    found.removed += counts["removed"]
+    found.changed += counts["changed"]
+    for column in columns if counts["changed"] else ():
+        rows = some.filter(f"#{column}")
+        found.by_column[column] += rows.height
+        if column in CODES:
+            counted = rows.group_by(pl.col(column, f"{column}{OTHER}").cast(pl.String).fill_null("null")).len()
             for before, after, n in counted.iter_rows():
                 found.moves[column, before, after] += n
-    return added.select(KEY), removed.select(KEY), changed.select(KEY)
 
 
-def _keys(lake: Lake, table: TableSchema, shards: list[Shard], wanted: list[Hashes]) -> list[str]:
-    """The keys of these hashes, sorted; the key column alone is read."""
-    if not wanted:
-        return []
-    key, hashes = pl.col(table.key), pl.DataFrame(wanted, schema=dict.fromkeys(KEY, pl.UInt64), orient="row")
-    found: list[str] = []
-    for frame in _batches(lake, table, [table.key], shards):
-        hashed = frame.with_columns(key.hash(1).alias(KEY[0]), key.hash(3).alias(KEY[1]))
-        found += hashed.join(hashes, on=KEY, how="semi")[table.key].to_list()
-    return sorted(found)
-
-
-def _examples(
-    lake: Lake, table: TableSchema, columns: list[str], sides: tuple[list[Shard], list[Shard]], keys: list[str]
-) -> tuple[Change, ...]:
+def _examples(sides: Sides, keys: list[str]) -> tuple[Change, ...]:
     """The changed rows of these keys, with what differs in them."""
     if not keys:
         return ()
-    key = table.key
+    key, columns = sides.table.key, sides.columns
     values: list[dict[str, dict[str, Any]]] = []
-    for side in sides:
+    for shards in (sides.a, sides.b):
         rows: dict[str, dict[str, Any]] = {}
-        for frame in _batches(lake, table, [key, *columns], side):
-            rows |= {r[key]: r for r in frame.filter(pl.col(key).is_in(keys)).to_dicts()}
+        for frame in sides.read(shards, lambda rows: rows.filter(pl.col(key).is_in(keys))):
+            rows |= {r[key]: r for r in frame.to_dicts()}
         values.append(rows)
     old, new = values
     return tuple(
@@ -234,16 +151,13 @@ def _examples(
     )
 
 
-def _measured(
-    lake: Lake, table: TableSchema, a: Manifest, b: Manifest
-) -> Iterator[tuple[str, float | None, float | None]]:
-    """The `value` of every measured thing in both: a table of a few rows a checkpoint."""
-    names = MEASURED[table.name]
-    sides: list[dict[str, float | None]] = []
-    for manifest in (a, b):
-        rows = (r for f in _batches(lake, table, [*names, "value"], manifest.shards) for r in f.to_dicts())
-        sides.append({" ".join(r[n] for n in names): r["value"] for r in rows})
-    yield from _side_by_side(*sides)
+def _measured(lake: Lake, a: Manifest, b: Manifest) -> Iterator[tuple[str, float | None, float | None]]:
+    """The `value` of every metric in both, a checkpoint's beside the same one's, or the one's beside the other's."""
+    rows = [read_rows(lake, manifest, ["checkpoint", "metric", "value"]).to_pylist() for manifest in (a, b)]
+    one_each = all(len({r["checkpoint"] for r in side}) == 1 for side in rows)
+    named = ("metric",) if one_each else ("checkpoint", "metric")
+    old, new = ({" ".join(r[n] for n in named): r["value"] for r in side} for side in rows)
+    yield from _side_by_side(dict(sorted(old.items())), dict(sorted(new.items())))
 
 
 def _last_metrics(lake: Lake, a: Manifest, b: Manifest) -> Iterator[tuple[str, float | None, float | None]]:

@@ -15,7 +15,7 @@ from r1data.errors import LakeError, MissingManifest
 from r1data.inspect.find import SHORTEST
 from r1data.inspect.show import amount
 from r1data.manifest import Manifest, Parent, read_manifest
-from r1data.refs import list_refs, read_ref
+from r1data.refs import list_refs, read_ref, target
 from r1data.storage import Lake
 
 READERS = 16
@@ -117,8 +117,8 @@ def read_graph(lake: Lake) -> Graph:
     for name in list_refs(lake):
         ref = read_ref(lake, name)
         refs[ref.current.path].append(name)
-        for target in ref.history:
-            earlier[target.path].append(name)
+        for before in ref.history:
+            earlier[before.path].append(name)
         digests |= {t.path: t.digest for t in (ref.current, *ref.history)}
     points: dict[str, Point] = {}
     names = {path: found[0] for path, found in (*earlier.items(), *refs.items())}
@@ -157,9 +157,17 @@ def _sources(params: Any) -> Iterable[tuple[str, ...]]:
             yield from _sources(value)
 
 
-def manifest_at(lake: Lake, graph: Graph, name: str) -> Manifest:
-    """The manifest of a ref or of the beginning of a digest; `LakeError` for what is neither."""
-    found = graph.named(name)
+def manifest_at(lake: Lake, graph: Graph | None, name: str) -> Manifest:
+    """The manifest of a ref, of REF@DIGEST, of a directory or of the beginning of a digest; `LakeError` for another.
+
+    All but a digest is found without the graph, which reads every manifest: None lets it be read where it is needed.
+    """
+    if "@" in name or "/" in name:
+        manifest = target(lake, name)
+        if graph is not None and manifest.path not in graph.points:
+            raise LakeError(f"{name}: no ref reaches it, so it is not in the graph", "`r1 status` lists the refs")
+        return manifest
+    found = (graph or read_graph(lake)).named(name)
     if not found:
         raise LakeError(f"{lake.url}: {name!r} is no ref and no digest begins so", "`r1 status` lists refs and digests")
     return read_manifest(lake, found[0])

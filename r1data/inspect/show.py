@@ -9,10 +9,11 @@ import polars as pl
 
 from r1data.inspect.lengths import pair_lengths
 from r1data.manifest import Manifest
-from r1data.refs import read_ref, resolve
+from r1data.refs import find_ref, target
 from r1data.storage import Lake
 
 ROWS = 3
+EARLIER = 5
 LONGEST = 100
 
 
@@ -25,8 +26,8 @@ class Shown:
 
 
 def show(lake: Lake, ref: str, rows: int = ROWS) -> Shown:
-    """Size, origin, parameters, counts, checks and code of a ref's target, with its first rows."""
-    manifest = resolve(lake, ref)
+    """Size, origin, parameters, counts, checks and code of what is named as in `scan`, with a dataset's first rows."""
+    manifest = target(lake, ref)
     return Shown(tuple(_facts(lake, ref, manifest)), _first(lake, manifest, rows))
 
 
@@ -58,7 +59,10 @@ def _facts(lake: Lake, ref: str, manifest: Manifest) -> Iterator[tuple[str, str]
     yield "where", lake.uri(manifest.path)
     yield "digest", manifest.digest
     yield "made by", f"{manifest.step} version {manifest.version} in {took:.1f} s, {age(since)} ago"
-    yield "refs", f"{len(read_ref(lake, ref).history)} earlier targets (r1 rollback {ref} goes back by one)"
+    if name := find_ref(lake, ref):
+        earlier = ", ".join(t.digest[:12] for t in name.history[:EARLIER])
+        more = f" and {len(name.history) - EARLIER} more" if len(name.history) > EARLIER else ""
+        yield "earlier", f"{earlier}{more} (r1 rollback {ref} goes back by one)" if earlier else "no earlier target"
     yield from (("from", f"{p.role}: {p.name} {p.digest[:12]}") for p in manifest.parents)
     yield from (("count", f"{name} {number:,}") for name, number in manifest.counts.items())
     yield from (("dropped", f"{reason} {n:,}") for reason, n in _reasons(lake, manifest))

@@ -1,20 +1,28 @@
 """Cards beside datasets, and folders that others load."""
 
+import json
+import os
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 import yaml
 
+from benchmarks.pruning import write
 from r1data.card import CARD
 from r1data.errors import CorruptShard, LakeError
 from r1data.export import export, front_matter, licences
 from r1data.refs import list_refs, resolve
 from r1data.storage import Lake
 from schemas import TABLES
-from tests.r1data.inspect.large import REF, large
+from tests.r1data.inspect.large import REF, candidates, large
 from tests.r1data.inspect.tiny_lake import make_lake
+
+needs_datasets = pytest.mark.skipif(find_spec("datasets") is None, reason="needs Hugging Face datasets (`oracle`)")
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +69,61 @@ def test_an_exported_folder_holds_the_rows_and_a_card(tmp_path: Path) -> None:
     assert found.columns == TABLES["candidates"].schema.names
 
 
-@pytest.mark.skipif(find_spec("datasets") is None, reason="needs Hugging Face datasets, which is no dependency")
-def test_datasets_loads_the_folder(tmp_path: Path) -> None:
-    from datasets import load_dataset  # type: ignore[import-not-found, unused-ignore]
+LOADS = """
+import json, socket, sys
 
+def refused(*_: object) -> None:
+    raise AssertionError("a look at the network")
+
+socket.socket.connect = refused
+from datasets import load_dataset
+
+found = load_dataset(sys.argv[1], streaming=sys.argv[2] == "streaming")
+print(json.dumps({
+    name: {"types": {f.name: str(f.type) for f in split.features.arrow_schema}, "rows": list(split)}
+    for name, split in found.items()
+}))
+"""
+
+
+def loaded(folder: Path, how: str = "") -> dict[str, dict[str, Any]]:
+    """Types of columns and rows of every split, as `datasets` loads a folder in a process without network."""
+    home = folder.parent / "home"
+    names = ("HF_HOME", "HF_DATASETS_CACHE", "XDG_CACHE_HOME")
+    quiet = dict.fromkeys(("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"), "1")
+    env = {**os.environ, **dict.fromkeys(names, str(home)), **quiet}
+    command = [sys.executable, "-c", LOADS, str(folder), how]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+@needs_datasets
+def test_datasets_loads_the_folder_by_its_card(tmp_path: Path) -> None:
     lake = Lake.open(str(tmp_path / "lake"))
-    export(lake, large(lake, shards=2, rows=50), tmp_path / "out")
-    assert load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))["train"].num_rows == 100
+    nested = pl.when(pl.col("completion_tokens") % 2 == 0).then([0.5, 1.0]).otherwise(pl.lit([], pl.List(pl.Float64)))
+    rows = candidates(range(50)).with_columns(nested.cast(pl.List(pl.Float32)).alias("logprobs"))
+    frames = [rows[:30], rows.clear(), rows[30:]]
+    files = export(lake, write(lake, "candidates", "candidates", frames), tmp_path / "out")
+    assert [f.name for f in files] == ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet", "README.md"]
+    files[1].rename(files[1].with_name("named-by-the-card-alone.parquet"))
+    (split,) = loaded(tmp_path / "out").items()
+    assert split[0] == "train"
+    assert split[1]["types"] == {f.name: str(f.type) for f in TABLES["candidates"].schema}
+    assert pl.DataFrame(split[1]["rows"], schema=rows.schema).sort("candidate_id").equals(rows.sort("candidate_id"))
+
+
+@needs_datasets
+def test_a_dataset_without_rows_keeps_its_columns(tmp_path: Path) -> None:
+    lake = Lake.open(str(tmp_path / "lake"))
+    manifest = write(lake, "candidates", "candidates", [candidates([])])
+    files = export(lake, manifest, tmp_path / "out")
+    assert pl.read_parquet(files[0]).shape == (0, len(TABLES["candidates"].schema))
+    assert "streaming=True" in files[-1].read_text()
+    (split,) = loaded(tmp_path / "out", "streaming").values()
+    assert split == {"types": {f.name: str(f.type) for f in TABLES["candidates"].schema}, "rows": []}
 
 
 def test_licences_are_those_of_the_problems(lake: Lake) -> None:

@@ -2,7 +2,8 @@
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from r1data.inspect.trace import trace, why
 from r1data.manifest import corrupt_files
 from r1data.refs import list_refs, read_ref, resolve
 from r1data.storage import Lake
+from r1data.uploads import unfinished_uploads
 from tests.r1data import sharded
 from tests.r1data.inspect.tiny_lake import make_lake, run_in
 from tests.running import digests, ended
@@ -48,14 +50,23 @@ def test_a_shard_in_several_parts(proxy: Proxy, tmp_path: Path) -> None:
     assert lake.sha256("data/again.parquet") == sha256
 
 
-def test_an_upload_that_fails_leaves_nothing(proxy: Proxy) -> None:
-    lake = proxy.lake("unfinished", **IMPATIENT)
-    proxy.faults = [Fault(500, ("PART",), ALWAYS)]
-    with pytest.raises(StoreUnavailable, match="data/big"):
-        lake.write("data/big", bytes(BEYOND_ONE_PUT))
+@pytest.mark.parametrize("by", ["write", pytest.param("put", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("what", [500, pytest.param("torn_upload", marks=pytest.mark.slow)])
+def test_an_upload_that_fails_leaves_nothing(proxy: Proxy, tmp_path: Path, by: str, what: int | str) -> None:
+    lake = proxy.lake(f"unfinished-{by}-{what}".replace("_", "-"), **IMPATIENT)
+    source = tmp_path / "big"
+    source.write_bytes(bytes(BEYOND_ONE_PUT))
+    proxy.faults = [Fault(what, ("PART",), ALWAYS)]
+    works: dict[str, Callable[..., object]] = {
+        "put": partial(lake.put, source),
+        "write": partial(lake.write, data=source.read_bytes()),
+    }
+    with proxy.counted() as made, pytest.raises(StoreUnavailable, match="data/big"):
+        works[by](name="data/big")
+    assert (made["CREATE"], made["ABORT"], made["COMPLETE"], made["PUT"]) == (1, 1, 0, 0)
     assert not lake.exists("data/big")
     assert lake.names("data") == []
-    assert lake.fs.list_multipart_uploads("unfinished") == []
+    assert unfinished_uploads(lake) == []
 
 
 @pytest.mark.slow
@@ -283,3 +294,23 @@ def test_a_server_killed_in_the_middle(mortal: Server, local: Lake, tmp_path: Pa
         assert digests(lake) == digests(local)
         assert (reader.faults, reader.looks > 0) == ([], True)
         assert ended(["verify"], lake.url, tmp_path, environment(proxy.url))[0] == 0
+
+
+@pytest.mark.slow
+def test_a_server_restarted_between_the_parts_of_an_upload(mortal: Server, tmp_path: Path) -> None:
+    source, killed = tmp_path / "big", threading.Event()
+    source.write_bytes(random.Random(0).randbytes(BEYOND_ONE_PUT))
+
+    def watch(request: Request) -> None:
+        if request.kind == "PART" and not killed.is_set():
+            killed.set()
+            mortal.kill()
+            mortal.start()
+
+    with proxied(mortal) as proxy:
+        lake = proxy.lake("lake")
+        proxy.watch = watch
+        size, sha256 = lake.put(source, "data/big")
+        assert killed.is_set()
+        assert (size, lake.sha256("data/big")) == (BEYOND_ONE_PUT, sha256)
+        assert unfinished_uploads(lake) == []

@@ -14,7 +14,7 @@ from r1data.refs import move_ref, read_ref, resolve
 from r1data.stages import graph
 from r1data.step import Node
 from r1data.steps.reviewed import ReviewedParams
-from r1data.storage import Lake
+from r1data.storage import ASKED_ONE_BY_ONE, Lake
 from tests.r1data.sharded import RECIPE, nodes, run_in, runner
 from tests.running import ended
 from tests.s3 import Proxy, environment
@@ -59,6 +59,24 @@ def test_a_shard_of_a_map_node(proxy: Proxy, checked: bool) -> None:
     assert rest["GET"] <= 3
     assert rest["PUT"] <= 5
     assert rest["HEAD"] == 0
+
+
+@pytest.mark.usefixtures("one_row_a_shard")
+def test_the_commit_of_many_shards_lists_their_folder(proxy: Proxy) -> None:
+    few, many = (mapped(proxy, f"many-{n}", n) for n in (ASKED_ONE_BY_ONE + 1, ASKED_ONE_BY_ONE + 5))
+    assert one_more(few, many, 4) == {"GET": 2, "PUT": 2}
+    assert (many["LIST"], "HEAD" in many) == (1, False)
+
+
+def test_what_is_missing_is_said_however_many(proxy: Proxy, tmp_path: Path) -> None:
+    for lake in (proxy.lake("missing"), Lake.open(str(tmp_path / "lake"))):
+        names = [f"data/a/{i}.parquet" for i in range(ASKED_ONE_BY_ONE + 3)]
+        for name in names[1:]:
+            lake.write(name, b"x")
+        lake.write("data/a-of-another/0.parquet", b"x")
+        assert lake.missing(names) == names[:1]
+        assert lake.missing([names[0], names[1], "data/b/none"]) == [names[0], "data/b/none"]
+        assert lake.missing([]) == []
 
 
 @pytest.mark.usefixtures("one_row_a_shard")

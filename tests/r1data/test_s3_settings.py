@@ -16,10 +16,11 @@ from tests.running import environment as own
 from tests.s3 import KEY, SECRET, Fault, Proxy
 
 WRITES = "import sys; from r1data.storage import Lake; Lake.open(sys.argv[1]).write('a', b'1')"
-CREDENTIALS = """<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
-<AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey>
+CREDENTIALS = """<{0}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><{0}Result>
+<Credentials><AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey>
 <SessionToken>token-of-the-role</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>
-</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"""
+</{0}Result></{0}Response>"""
+ROLE = "arn:aws:iam::123456789012:role/nightly"
 
 
 def writing(lake: str, folder: Path, env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
@@ -55,12 +56,14 @@ def sts() -> Iterator[tuple[str, list[dict[str, list[str]]]]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            """AssumeRoleWithWebIdentity."""
+            """AssumeRole, with a token or with keys: those that signed the request are kept as `signed`."""
             asked.append(parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+            asked[-1]["signed"] = [self.headers.get("Authorization", "")]
+            answer = CREDENTIALS.format(asked[-1]["Action"][0]).encode()
             self.send_response(200)
-            self.send_header("Content-Length", str(len(CREDENTIALS)))
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
-            self.wfile.write(CREDENTIALS.encode())
+            self.wfile.write(answer)
 
         def log_message(self, format: str, *args: object) -> None:
             """Nothing is printed."""
@@ -77,7 +80,7 @@ def test_a_role_by_web_identity(proxy: Proxy, sts: tuple[str, list[dict[str, lis
     (tmp_path / "token").write_text("who-this-pod-is")
     proxy.faults = [Fault("ok", ("PUT",))]  # this server knows no roles: what is sent to it counts
     env = {
-        "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/nightly",
+        "AWS_ROLE_ARN": ROLE,
         "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"),
         "AWS_ENDPOINT_URL_STS": sts[0],
         "AWS_ENDPOINT_URL_S3": proxy.url,
@@ -85,7 +88,28 @@ def test_a_role_by_web_identity(proxy: Proxy, sts: tuple[str, list[dict[str, lis
     }
     found = writing("s3://roles/lake", tmp_path, env)
     assert found.returncode == 0, found.stderr
-    assert [(q["RoleArn"], q["WebIdentityToken"]) for q in sts[1]] == [([env["AWS_ROLE_ARN"]], ["who-this-pod-is"])]
+    assert [(q["RoleArn"], q["WebIdentityToken"]) for q in sts[1]] == [([ROLE], ["who-this-pod-is"])]
+    assert proxy.seen[-1].headers["x-amz-security-token"] == "token-of-the-role"
+    assert "Credential=ASIAROLE/" in proxy.seen[-1].headers["authorization"]
+
+
+def test_a_role_by_a_profile(proxy: Proxy, sts: tuple[str, list[dict[str, list[str]]]], tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(
+        f"[profile person]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n"
+        f"[profile nightly]\nrole_arn = {ROLE}\nsource_profile = person\nexternal_id = lake\nregion = us-east-1\n"
+    )
+    proxy.faults = [Fault("ok", ("PUT",))]  # as above
+    env = {
+        "AWS_PROFILE": "nightly",
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_ENDPOINT_URL_STS": sts[0],
+        "AWS_ENDPOINT_URL_S3": proxy.url,
+    }
+    found = writing("s3://roles/lake", tmp_path, env)
+    assert found.returncode == 0, found.stderr
+    (asked,) = sts[1]
+    assert (asked["Action"], asked["RoleArn"], asked["ExternalId"]) == (["AssumeRole"], [ROLE], ["lake"])
+    assert f"Credential={KEY}/" in asked["signed"][0], "the person's own keys ask for the role"
     assert proxy.seen[-1].headers["x-amz-security-token"] == "token-of-the-role"
     assert "Credential=ASIAROLE/" in proxy.seen[-1].headers["authorization"]
 

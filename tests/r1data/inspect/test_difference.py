@@ -1,6 +1,7 @@
 """Two datasets by key, and two checkpoints: what was added, removed, changed; parameters, inputs, metrics."""
 
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class Told(Params):
 
     name: str
     depth: dict[str, int] = {}
+    lines: str = ""
 
 
 @pytest.fixture
@@ -79,11 +81,13 @@ def test_portions_find_what_the_whole_does(lake: Lake) -> None:
     a, b = (dataset(lake, n, [verdict(i, v) for i, v in s.items()]) for n, s in zip("ab", sides, strict=True))
     both = sides[0].keys() & sides[1].keys()
     differ = sum(sides[0][i] != sides[1][i] for i in both)
+    moves = Counter((sides[0][i], sides[1][i]) for i in both if sides[0][i] != sides[1][i])
     for portion in (100, 10_000):
         rows = compare(lake, a, b, portion=portion).rows
         assert rows is not None
         told = (rows.added, rows.removed, rows.changed, rows.same)
         assert told == (len(sides[1]) - len(both), len(sides[0]) - len(both), differ, len(both) - differ)
+        assert rows.moves == {("verdict", *move): n for move, n in moves.items()}
 
 
 def shards(lake: Lake, name: str, parts: list[list[dict[str, Any]]]) -> Manifest:
@@ -141,12 +145,21 @@ def test_parameters_and_inputs_that_differ_are_named(tmp_path: Path) -> None:
     assert found.metrics == (("reward", 1.0, 1.0),)
 
 
-def test_evaluations_are_compared_by_checkpoint_and_metric(tmp_path: Path) -> None:
+def test_evaluations_of_two_checkpoints_are_compared_by_metric(tmp_path: Path) -> None:
     lake = make_lake(tmp_path / "lake")
     found = compare(lake, resolve(lake, "tiny/eval/zero"), resolve(lake, "tiny/eval/dev1"))
-    metrics = {name: (a, b) for name, a, b in found.metrics}
-    assert metrics["zero pass@1"] == (0.5, None)
-    assert metrics["dev1 pass@1"] == (None, 1.0)
+    assert {name: (a, b) for name, a, b in found.metrics}["pass@1"] == (0.5, 1.0)
+
+
+def test_evaluations_of_several_checkpoints_are_compared_by_checkpoint_too(lake: Lake) -> None:
+    def values(name: str, **told: float) -> Manifest:
+        rows = [
+            {"evaluation_id": f"{name}-{c}", "checkpoint": c, "metric": "pass@1", "value": v} for c, v in told.items()
+        ]
+        return dataset(lake, name, rows, "evaluations")
+
+    found = compare(lake, values("a", zero=0.5, dev1=0.6), values("b", zero=0.75))
+    assert found.metrics == (("dev1 pass@1", 0.6, None), ("zero pass@1", 0.5, 0.75))
 
 
 def test_a_dataset_and_a_checkpoint_are_not_compared(tmp_path: Path) -> None:
@@ -173,4 +186,23 @@ def test_the_command_says_what_is_the_same_and_what_is_unknown(tmp_path: Path, r
     code, out, _ = r1("diff", "tiny/problems", "tiny/problems", "--lake", lake.url)
     assert (code, out.strip()) == (0, "tiny/problems and tiny/problems: the same content")
     code, _, err = r1("diff", "tiny/problems", "tiny/nothing", "--lake", lake.url)
-    assert (code, "'tiny/nothing' is no ref" in err) == (1, True)
+    assert (code, "no ref 'tiny/nothing'" in err) == (1, True)
+
+
+def test_an_earlier_target_is_named_after_its_ref(tmp_path: Path, r1: Typed) -> None:
+    lake = make_lake(tmp_path / "lake")
+    old = f"tiny/problems@{resolve(lake, 'tiny/problems').digest[:8]}"
+    make_lake(tmp_path / "lake", mark="!")
+    code, out, _ = r1("diff", old, "tiny/problems", "--lake", lake.url)
+    assert (code, "2 changed, 0 the same" in out) == (0, True)
+    code, out, _ = r1("show", old, "--lake", lake.url)
+    assert (code, "question: 2+1=?\n" in out, "  earlier " in out) == (0, True, False)
+    code, out, _ = r1("show", "tiny/problems", "--lake", lake.url)
+    assert (code, f"earlier  {old.partition('@')[2]}" in out) == (0, True)
+    code, out, _ = r1("lineage", "show", old, "--lake", lake.url)
+    assert (code, out.startswith("tiny/problems")) == (0, True)
+
+
+def test_a_parameter_of_several_lines_stays_in_its_line(lake: Lake) -> None:
+    a, b = dataset(lake, "a", [verdict(1)], lines="a\nb"), dataset(lake, "b", [verdict(1)])
+    assert ("param lines", "'a\\nb'", "''") in compare(lake, a, b).facts

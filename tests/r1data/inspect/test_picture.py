@@ -115,4 +115,4 @@ def test_a_page_that_cannot_be_written_is_one_clear_error(lake: Lake, r1: Typed,
 
 def test_an_unknown_ref_is_refused(lake: Lake, r1: Typed) -> None:
     code, _, err = r1("lineage", "show", "tiny/none", "--lake", lake.url)
-    assert (code, "'tiny/none' is no ref" in err) == (1, True)
+    assert (code, "no ref 'tiny/none'" in err) == (1, True)
