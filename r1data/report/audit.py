@@ -8,6 +8,7 @@ import polars as pl
 from r1data.manifest import read_rows
 from r1data.refs import list_refs, resolve
 from r1data.report.evaluation import markdown
+from r1data.report.markup import fenced
 from r1data.storage import Lake
 
 COLUMNS = ("audit", "kind", "second method", "looked at", "differ", "possible share", "95 % interval", "cannot say")
@@ -21,8 +22,13 @@ def audit_rows(lake: Lake, recipe: str) -> list[tuple[str, ...]]:
 
 
 def audit_markdown(lake: Lake, recipe: str) -> str:
-    """The table for a Prefect artifact."""
-    return markdown(COLUMNS, audit_rows(lake, recipe))
+    """The table for a Prefect artifact, and answers that the methods judge differently, as plain text."""
+    found = audit_rows(lake, recipe)
+    if not found:
+        return "No verdicts were audited."
+    differing = disagreements(lake, recipe)
+    told = f"## Answers judged differently\n\n{fenced(differing)}" if differing else "No answer is judged differently."
+    return f"{markdown(COLUMNS, found)}\n\n{told}"
 
 
 def disagreements(lake: Lake, recipe: str, most: int = 8) -> list[str]:

@@ -22,9 +22,10 @@ def _free_port() -> int:
         return port
 
 
-def _environment(home: Path) -> dict[str, str]:
+def _environment(home: Path, url: str) -> dict[str, str]:
     return {
         **os.environ,
+        "PREFECT_UI_API_URL": url,  # the interface does not learn the port by itself
         "PREFECT_HOME": str(home),
         "PREFECT_LOCAL_STORAGE_PATH": str(home / "storage"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -49,12 +50,11 @@ def prefect_server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """The API of a server of its own (free port, fresh database) and the file with its log."""
     port, log = _free_port(), tmp_path / "server.log"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    url = f"http://127.0.0.1:{port}/api"
+    env = _environment(tmp_path / "home", url)
     with log.open("wb") as out:
-        server = subprocess.Popen(
-            command, stdout=out, stderr=subprocess.STDOUT, env=_environment(tmp_path / "home"), start_new_session=True
-        )
+        server = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=env, start_new_session=True)
         try:
-            url = f"http://127.0.0.1:{port}/api"
             _wait_until_healthy(url, server, log)
             yield url, log
         finally:
