@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from r1data.watching import percent, progress_line, training_step
 
 EVERY_S = 5.0
 STOP_S = 15.0
+BRIEF_S = 20.0
 logger = get_logger("artifacts")
 
 
@@ -30,12 +32,12 @@ def artifact_key(*names: str) -> str:
 
 @dataclass(frozen=True)
 class Noted:
-    """How far something is, in percent and words. What is `brief` and ends before it was shown is not shown at all."""
+    """How far something is, in percent and words; not shown before `worth_from` (monotonic), so maybe never."""
 
     percent: float
     text: str
     ended: float | None = None
-    brief: bool = False
+    worth_from: float = 0.0
 
 
 class ProgressArtifacts:
@@ -105,8 +107,8 @@ class ProgressArtifacts:
             latest = dict(self._latest)
         for name, progress in latest.items():
             ended = progress.ended is not None  # before it is shown: it may end meanwhile
-            passed = ended and isinstance(progress, Noted) and progress.brief and name not in self._ids
-            if self._finished.get(name) is not progress and (passed or self._shown(name, progress)) and ended:
+            brief = isinstance(progress, Noted) and time.monotonic() < progress.worth_from
+            if self._finished.get(name) is not progress and (brief or self._shown(name, progress)) and ended:
                 self._finished[name] = progress
 
     def _shown(self, name: str, progress: Progress | Noted) -> bool:
@@ -146,10 +148,11 @@ PROGRESS: ContextVar[ProgressArtifacts | None] = ContextVar("progress", default=
 class StageProgress:
     """How many nodes of a stage are done, as a progress artifact of the run; for threads.
 
-    A stage in which nothing is left to compute ends before it would be shown, and is not.
+    It is shown once something was computed, or after a while: a run that finds everything there is not littered.
     """
 
     def __init__(self, stage: str, nodes: int) -> None:
+        self._worth_from = time.monotonic() + BRIEF_S
         self._stage, self._nodes = stage, nodes
         self._done = self._new = 0
         self._lock = threading.Lock()
@@ -167,7 +170,7 @@ class StageProgress:
         if artifacts is None:
             return
         there = self._done - self._new
-        text = f"stage {self._stage}: {self._done} of {self._nodes} nodes done, {there} of them were there already"
+        text = f"stage {self._stage}: {self._done} of {self._nodes} nodes done ({there} there already)"
         share = 100 * self._done / self._nodes if self._nodes else 100.0
         ended = 1.0 if self._done >= self._nodes else None
-        artifacts.note(f"stage-{self._stage}", Noted(share, text, ended, brief=not self._new))
+        artifacts.note(f"stage-{self._stage}", Noted(share, text, ended, 0.0 if self._new else self._worth_from))

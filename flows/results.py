@@ -13,7 +13,7 @@ from prefect.artifacts import Artifact, create_markdown_artifact, create_table_a
 
 from flows.artifacts import artifact_key
 from flows.environment import Operations
-from r1data.inspect.show import check_pages
+from r1data.inspect.show import amount, check_pages
 from r1data.manifest import Manifest
 from r1data.refs import list_refs, read_ref
 from r1data.report import costs, regression, verdicts
@@ -42,7 +42,7 @@ EVALUATION = (
 VERDICTS = "How candidates were judged, by verifier and tier. Undecided is neither right nor wrong and is in no share."
 COST = (
     "Tokens, time and cost of what the lake holds now, whenever it was paid for. GPU-hours of sampling are at the "
-    "speed on record, those of training by the recipe's processes now; `-` is not known or does not apply. "
+    "speed on record, those of training by the recipe's processes now; an empty cell is not known or does not apply. "
     "**This run alone**: {tokens:,} tokens generated, {cost}."
 )
 COUNTS = (
@@ -56,7 +56,7 @@ def node_told(lake: Lake, name: str, manifest: Manifest, skipped: bool, seconds:
     held = sum(bool(check.get("success")) for check in manifest.checks)
     pages = (uri.removeprefix(f"{lake.uri()}/") for uri in check_pages(lake, manifest))
     links = ", ".join(linked(lake, page, page.rpartition("/")[2].removesuffix(".html")) for page in pages)
-    told = {"node": name, "rows": manifest.rows, "was there": "yes" if skipped else "no", "seconds": seconds}
+    told = {"node": name, "holds": amount(manifest), "was there": "yes" if skipped else "no", "seconds": seconds}
     return {**told, "checks": f"{held} of {len(manifest.checks)} held", "pages": links, "path": manifest.path}
 
 
@@ -172,5 +172,6 @@ def _see(key: str, text: str) -> str:
     return f"[{text}](/artifacts/key/{key})"
 
 
-def _rows(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
-    return [dict(zip(head, cells, strict=True)) for cells in body]
+def _rows(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[dict[str, str]]:
+    """A table as Prefect wants it; a dash alone would be read as the point of a list."""
+    return [dict(zip(head, ("" if cell == "-" else cell for cell in cells), strict=True)) for cells in body]

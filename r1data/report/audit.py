@@ -13,6 +13,7 @@ from r1data.storage import Lake
 
 COLUMNS = ("audit", "kind", "second method", "looked at", "differ", "possible share", "95 % interval", "cannot say")
 QUESTIONS = (("correct", "wrong", "false accepts"), ("wrong", "correct", "false rejects"))
+NO_ANSWER = "no answer found"
 Z = 1.959964
 
 
@@ -27,7 +28,8 @@ def audit_markdown(lake: Lake, recipe: str) -> str:
     if not found:
         return "No verdicts were audited."
     differing = disagreements(lake, recipe)
-    told = f"## Answers judged differently\n\n{fenced(differing)}" if differing else "No answer is judged differently."
+    shown = f"## Answers judged differently\n\n{fenced(differing)}\n\n`r1 trace ID` shows where a candidate came from."
+    told = shown if differing else "No answer is judged differently."
     return f"{markdown(COLUMNS, found)}\n\n{told}"
 
 
@@ -38,7 +40,7 @@ def disagreements(lake: Lake, recipe: str, most: int = 8) -> list[str]:
         rows = frame.filter((pl.col("verdict") != pl.col("second")) & (pl.col("second") != "undecided"))
         found += [
             f"{r['verdict']} by {r['tier']}, {r['second']} by {r['method']}: {r['answer']}  ({r['candidate_id']})"
-            for r in rows.head(most).to_dicts()
+            for r in rows.head(most).with_columns(pl.col("answer").fill_null(NO_ANSWER)).to_dicts()
         ]
     return found
 

@@ -16,7 +16,7 @@ from r1data.recipe import Recipe
 from r1data.spending import BudgetParams
 from r1data.storage import Lake
 
-COLUMNS = ("node", "what", "answers", "tokens asked", "tokens generated", "seconds", "GPU-hours", "cost")
+COLUMNS = ("node", "what", "tokens generated", "GPU-hours", "cost", "seconds", "answers", "tokens asked")
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,21 @@ class CostLine:
 
     def cells(self, budget: BudgetParams) -> tuple[str, ...]:
         """The line's cells, in the order of COLUMNS; `-` where something is not known or is none."""
-        counts = ("-" if n is None else f"{n:,}" for n in (self.answers, self.prompt_tokens, self.tokens))
+        said, *asked = ("-" if n is None else f"{n:,}" for n in (self.tokens, self.answers, self.prompt_tokens))
         hours = "-" if self.gpu_hours is None else f"{self.gpu_hours:.3g}"
         price = "" if self.gpu_hours is None else budget.money(self.gpu_hours)
-        return self.node, self.what, *counts, f"{self.seconds:,.1f}", hours, price or "-"
+        return self.node, self.what, said, hours, price or "-", f"{self.seconds:,.1f}", *asked
 
 
 def cost_lines(lake: Lake, recipe: Recipe, made: Mapping[str, Manifest]) -> list[CostLine]:
-    """A line for every node that asks a model or trains one, one for all the rest, and the sum of what is known."""
+    """The sum of what is known, then a line for every node that asks a model or trains one, and one for all others."""
     told = [*_asked(lake, recipe, made), *_trained(lake, recipe, made)]
     named = {line.node for line in told}
     rest = [m for name, m in made.items() if name not in named]
     if rest:
         seconds = sum(m.finished - m.started for m in rest)
         told.append(CostLine(f"{len(rest)} others", "tables", None, None, None, seconds, None))
-    return [*told, _sum(told)]
+    return [_sum(told), *told]
 
 
 def _asked(lake: Lake, recipe: Recipe, made: Mapping[str, Manifest]) -> Iterator[CostLine]:

@@ -9,15 +9,8 @@ from r1data.report.evaluation import percent
 from r1data.storage import Lake
 
 COLUMNS = (
-    "candidates of",
-    "verifier",
-    "tier",
-    "rows",
-    "correct",
-    "wrong",
-    "undecided",
-    "correct of decided",
-    "reasons",
+    *("candidates of", "tier", "rows", "correct", "wrong", "undecided"),
+    *("correct of decided", "reasons", "verifier"),
 )
 VERDICTS = ("correct", "wrong", "undecided")
 REASONS = 4
@@ -40,7 +33,9 @@ def _rows(lake: Lake, name: str, verdicts: Manifest) -> list[tuple[str, ...]]:
         decided = of["correct"] + of["wrong"]
         share = percent(of["correct"] / decided if decided else None)
         counts = (f"{n:,}" for n in (part.height, *of.values()))
-        found.append((name.removesuffix("/verdicts"), str(verifier), str(tier), *counts, share, _reasons(part)))
+        of_model = name.removesuffix("/verdicts")
+        of_model = name.removesuffix("/verdicts")
+        found.append((of_model, str(tier), *counts, share, _reasons(part), str(verifier)))
     return found
 
 
