@@ -34,7 +34,7 @@ class CostLine:
     def cells(self, budget: BudgetParams) -> tuple[str, ...]:
         """The line's cells, in the order of COLUMNS; `-` where something is not known or is none."""
         said, *asked = ("-" if n is None else f"{n:,}" for n in (self.tokens, self.answers, self.prompt_tokens))
-        hours = "-" if self.gpu_hours is None else f"{self.gpu_hours:.3g}"
+        hours = "-" if self.gpu_hours is None else "< 0.01" if 0 < self.gpu_hours < 0.01 else f"{self.gpu_hours:,.2f}"
         price = "" if self.gpu_hours is None else budget.money(self.gpu_hours)
         return self.node, self.what, said, hours, price or "-", f"{self.seconds:,.1f}", *asked
 
@@ -86,7 +86,7 @@ def _sum(lines: list[CostLine]) -> CostLine:
 
     return CostLine(
         "total",
-        f"{len(lines)} lines",
+        "all of these",
         total([line.answers for line in lines]),
         total([line.prompt_tokens for line in lines]),
         total([line.tokens for line in lines]),

@@ -64,11 +64,11 @@ class Site:
     asked: list[Request] = field(default_factory=list)
     failed: list[Request] = field(default_factory=list)
 
-    def open(self, path: str, words: str) -> str:
+    def open(self, path: str, words: str, shot: str) -> str:
         """All that a page says, once it says these words; a screenshot of it is kept."""
         self.page.goto(self.root + path)
         self.page.get_by_text(words).first.wait_for(timeout=SHOWN_MS)
-        self.page.screenshot(path=self.shots / f"{re.sub('[^a-z0-9-]+', '-', path.lower())[-60:]}.png", full_page=True)
+        self.page.screenshot(path=self.shots / f"{shot}.png", full_page=True)
         return self.page.inner_text("body")
 
     def find(self, kind: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ class Site:
     def open_artifact(self, key: str) -> str:
         """All that the page of the one artifact with that key says."""
         (found,) = self.find("artifacts", {"artifacts": {"key": {"any_": [key]}}})
-        return self.open(f"/artifacts/artifact/{found['id']}", found["description"].split(",")[0].split("*")[0][:40])
+        return self.open(f"/artifacts/artifact/{found['id']}", found["description"][:30], key)
 
     def tables(self) -> list[list[str]]:
         """The cells of every row of every table on the page."""
@@ -144,7 +144,10 @@ def _shown(cells: Sequence[Sequence[str]]) -> list[list[str]]:
 
 def test_the_run_names_its_stages_and_artifacts(site: Site) -> None:
     (run,) = site.find("flow_runs", {"flow_runs": {"name": {"like_": "changed.toml"}}})
-    site.open(f"/runs/flow-run/{run['id']}", "Completed")
+    site.open(f"/runs/flow-run/{run['id']}", "Completed", "run")
+    site.page.get_by_text("Subflow Runs", exact=True).click()
+    for stage in ("evaluate", "r1", "distill"):
+        site.page.get_by_role("link", name=stage, exact=True).first.wait_for(timeout=SHOWN_MS)
     site.page.get_by_text("Artifacts", exact=True).last.click()
     for key in ("run", "evaluation", "verdicts", "audit", "cost", "distill-progress"):
         site.page.get_by_text(f"smoke-{key}", exact=True).first.wait_for(timeout=SHOWN_MS)
@@ -220,7 +223,7 @@ def test_links_lead_to_pages_of_the_lake(site: Site) -> None:
         assert links[name].startswith(site.web)
         site.page.goto(links[name])
         assert title in site.page.inner_text("h1"), name
-    assert "smoke-verdicts" in site.open(links["verdicts"], "How candidates were judged")
+    site.open(links["verdicts"], "smoke-verdicts", "history")
 
 
 def test_progress_of_stage_sampling_and_training_ends_at_the_whole(site: Site) -> None:
@@ -228,14 +231,14 @@ def test_progress_of_stage_sampling_and_training_ends_at_the_whole(site: Site) -
     for key in keys:
         (found,) = site.find("artifacts", {"artifacts": {"key": {"any_": [key]}}})
         assert float(json.loads(str(found["data"]))) == 100, key
-        site.open(f"/artifacts/artifact/{found['id']}", found["description"][:30])
+        assert "100%" in site.open_artifact(key)
     assert site.find("artifacts", {"artifacts": {"key": {"any_": ["smoke-zero-progress"]}}}) == [], "it was there"
 
 
 @pytest.mark.parametrize(("flow", "deployment"), [("nightly", "nightly"), ("stage", "dev1")])
 def test_forms_help_with_every_field(site: Site, flow: str, deployment: str) -> None:
     (found,) = site.find("deployments", {"deployments": {"name": {"any_": [deployment]}}})
-    text = site.open(f"/deployments/deployment/{found['id']}/run", "Parameters")
+    text = site.open(f"/deployments/deployment/{found['id']}/run", "Parameters", f"form-{flow}")
     fields = found["parameter_openapi_schema"]["properties"]
     assert len(fields) >= 3
     for name, schema in fields.items():
@@ -244,7 +247,7 @@ def test_forms_help_with_every_field(site: Site, flow: str, deployment: str) -> 
 
 
 def test_the_pages_ask_nobody_else(site: Site) -> None:
-    site.open("/artifacts", "smoke-run")
+    site.open("/artifacts", "smoke-run", "artifacts")
     assert len(site.asked) > 20
     assert [r.url for r in site.asked if not re.match(r"(http://127\.0\.0\.1:|data:|blob:)", r.url)] == []
     assert [r.url for r in site.failed if "127.0.0.1" not in r.url] == []

@@ -1,6 +1,7 @@
 """What nodes took: tokens as the lake holds them, hours from the record of the sampling, nothing guessed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,4 +61,5 @@ def test_cells_have_a_price_only_where_there_is_one() -> None:
     line = CostLine("zero", "training (grpo)", 12, None, 3456, 7.25, 2.0)
     cells = dict(zip(COLUMNS, line.cells(BudgetParams(gpu_hour_price=1.5, currency="EUR")), strict=True))
     assert (cells["tokens generated"], cells["tokens asked"], cells["cost"]) == ("3,456", "-", "3.00 EUR")
-    assert line.cells(BudgetParams())[3:5] == ("2", "-")
+    assert replace(line, gpu_hours=1e-5).cells(BudgetParams())[3] == "< 0.01"
+    assert line.cells(BudgetParams())[3:5] == ("2.00", "-")
