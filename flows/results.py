@@ -109,7 +109,7 @@ def _curves(lake: Lake, recipe: str, name: str, checkpoint: Manifest) -> None:
 
 def run_results(session: Session) -> str:
     """The artifacts of the whole run, the page of the run and the lineage page; the URI of the run's page."""
-    lake, recipe, made = session.lake, session.recipe, session.runner.done
+    lake, recipe, made = session.lake, session.recipe, _made(session)
     create_markdown_artifact(_evaluation(lake, recipe.name), key=_key(session, "evaluation"), description=EVALUATION)
     create_markdown_artifact(audit_markdown(lake, recipe.name), key=_key(session, "audit"), description=AUDIT)
     judged = _rows(verdicts.COLUMNS, verdicts.verdict_rows(lake, made))
@@ -132,7 +132,7 @@ def _evaluation(lake: Lake, recipe: str) -> str:
 
 
 def _overview(session: Session, lineage: str) -> Iterator[str]:
-    lake, recipe, made = session.lake, session.recipe.name, session.runner.done
+    lake, recipe, made = session.lake, session.recipe.name, _made(session)
     shown = [(f"for others: `{ref}`", literal(path)) for ref, path in _current(lake, recipe).items()]
     yield markdown(
         ("what", "where"),
@@ -160,8 +160,13 @@ def _current(lake: Lake, recipe: str) -> Mapping[str, str]:
     return {name: read_ref(lake, name).current.path for name in names if name in refs}
 
 
+def _made(session: Session) -> Mapping[str, Manifest]:
+    """What the run made or found, in the recipe's order: nodes end in another one every time."""
+    return {name: session.runner.done[name] for name in session.nodes if name in session.runner.done}
+
+
 def _stages(session: Session) -> Iterator[str]:
-    return (node.stage for name, node in session.nodes.items() if name in session.runner.done)
+    return (session.nodes[name].stage for name in _made(session))
 
 
 def _key(session: Session, *what: str) -> str:
