@@ -38,7 +38,7 @@ FLAGS = (
     *("--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 )
 pytestmark = [
-    *(pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(1200)),
+    *(pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(1800)),
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine"),
 ]
 SHOWN_MS = 60_000
@@ -107,7 +107,7 @@ def site(finished: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         code = RUN.format(recipe=str(recipe), lake=lake.url)
         command = [sys.executable, "-c", code]
         env = environment(folder / "scratch", told)
-        run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
+        run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=900)
         assert run.returncode == 0, run.stderr[-3000:]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
