@@ -29,7 +29,7 @@ class Operations:
     """Where `make up` keeps its state and data, the port of the interface, how many `gpu` tasks run at a time.
 
     `database` is the URL of a PostgreSQL of others; `notify` names a block of Prefect that tells a person, such as
-    `slack-webhook/night`.
+    `slack-webhook/night`. `lake_web` is where a browser finds the files of the lake, for links in artifacts.
     """
 
     folder: Path
@@ -37,10 +37,11 @@ class Operations:
     gpu_tasks: int = 2
     database: str | None = None
     notify: str | None = None
+    lake_web: str | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Operations":
-        """From R1_UP, R1_UI_PORT, R1_GPU_TASKS, R1_NOTIFY and PREFECT_API_DATABASE_CONNECTION_URL."""
+        """From R1_UP, R1_UI_PORT, R1_GPU_TASKS, R1_NOTIFY, R1_LAKE_WEB and PREFECT_API_DATABASE_CONNECTION_URL."""
         env = os.environ if environ is None else environ
         return cls(
             folder=Path(env.get("R1_UP", ".up")).absolute(),
@@ -48,4 +49,5 @@ class Operations:
             gpu_tasks=int(env.get("R1_GPU_TASKS", "2")),
             database=env.get("PREFECT_API_DATABASE_CONNECTION_URL") or None,
             notify=env.get("R1_NOTIFY") or None,
+            lake_web=env.get("R1_LAKE_WEB") or None,
         )

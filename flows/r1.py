@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext
@@ -22,16 +22,11 @@ from prefect.logging import get_run_logger
 from prefect.tasks import Task
 from pydantic import ValidationError
 
-from flows.artifacts import ProgressArtifacts, artifact_key, funnel_artifact
+from flows.artifacts import PROGRESS, ProgressArtifacts, StageProgress, artifact_key
+from flows.results import node_told, run_results, stage_results
 from r1data.cli.live import LiveProgress
 from r1data.errors import Terminal, Transient
-from r1data.inspect.show import check_pages
 from r1data.recipe import load_recipe
-from r1data.report.audit import audit_markdown
-from r1data.report.claims import claims_markdown
-from r1data.report.evaluation import evaluation_markdown
-from r1data.report.funnel import drop_refs
-from r1data.report.page import write_report
 from r1data.review import record_timeout, require_review
 from r1data.reviewing import decide, edit_lines, review_markdown
 from r1data.run import Session, on_cluster
@@ -75,13 +70,17 @@ def open_session(recipe: str, lake: str | None) -> Iterator[Session]:
         Session(
             recipe,
             settings,
-            live.report,
+            artifacts.hearing(live.report),
             labels={"prefect_flow_run": run_id},
             watch=watched_by(live.watch, artifacts.watch),
             spending=live.spending,
         ) as session,
     ):
-        yield session
+        token = PROGRESS.set(artifacts)
+        try:
+            yield session
+        finally:
+            PROGRESS.reset(token)
 
 
 def run_whole(session: Session) -> str:
@@ -91,16 +90,7 @@ def run_whole(session: Session) -> str:
         done = list(session.run_stages(lambda stage: run_stage(session, stage), ["cold_start"]))
         _ask_for_review(session)
     session.run_stages(lambda stage: run_stage(session, stage), done=done)
-    return report(session)
-
-
-def report(session: Session) -> str:
-    """Evaluation, claims and audit as artifacts, and the page of the run; its URI."""
-    name = session.recipe.name
-    text = f"{evaluation_markdown(session.lake, name)}\n\n{claims_markdown(session.lake, name)}"
-    create_markdown_artifact(text, key=artifact_key(name, "evaluation"))
-    create_markdown_artifact(audit_markdown(session.lake, name), key=artifact_key(name, "audit"))
-    return write_report(session.lake, name, session.recipe.cluster)
+    return run_results(session)
 
 
 class ReviewForm(RunInput):
@@ -161,25 +151,23 @@ def _write_down(session: Session, form: ReviewForm) -> None:
 
 
 def run_stage(session: Session, stage: str) -> None:
-    """Run one stage as a subflow and leave its counts and funnels as artifacts; what uses GPUs has the tag `gpu`."""
+    """Run one stage as a subflow and leave what came of it as artifacts; what uses GPUs has the tag `gpu`."""
 
     @task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=_transient)
     def node(name: str) -> dict[str, Any]:
         started = time.monotonic()
         manifest, skipped = session.run_node(name)
-        took = round(time.monotonic() - started, 1)
-        pages = ", ".join(check_pages(session.lake, manifest))
-        told = {"node": name, "rows": manifest.rows, "was there": skipped, "seconds": took}
-        return {**told, "path": manifest.path, "checks": pages}
+        return node_told(session.lake, name, manifest, skipped, round(time.monotonic() - started, 1))
+
+    progress = StageProgress(stage, sum(n.stage == stage for n in session.nodes.values()))
+
+    def work(name: str) -> dict[str, Any]:
+        told = node.with_options(**_options(session, name))(name)
+        progress.add(skipped=told["was there"] == "yes")
+        return told
 
     def subflow() -> None:
-        rows = list(session.run_nodes(stage, lambda name: node.with_options(**_options(session, name))(name)).values())
-        outputs = ((r["node"], session.nodes[r["node"]].step.output) for r in rows)
-        made = {f"{session.recipe.name}/{name}" for name, output in outputs if output and output.name == "drops"}
-        # finding where funnels begin reads the manifest of every ref: only for a stage that drops rows
-        for ref in (ref for ref in (drop_refs(session.lake, session.recipe.name) if made else ()) if ref in made):
-            funnel_artifact(session.lake, ref)
-        create_table_artifact(rows, key=artifact_key(session.recipe.name, stage), description=f"stage {stage}")
+        stage_results(session, stage, list(session.run_nodes(stage, work).values()))
 
     # Prefect finds the subflows of an earlier attempt by function and order; stages that run side by side have no order
     subflow.__qualname__ = f"{stage}_{_attempt()}"

@@ -3,6 +3,7 @@
 Watchers are called from the loop that samples, so they write a line at most and wait for nothing.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,26 @@ from r1data.progress import Progress, Watch
 from r1data.spending import Spending
 
 EVERY_S = 30.0
+# A line of a training main (training.core) as a session reports it, under its node's name
+TRAINED = re.compile(r"  (?P<node>\S+): step (?P<step>\d+)/(?P<steps>\d+)(?P<told>.*)")
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a training is, and its metrics as it says them."""
+
+    node: str
+    step: int
+    steps: int
+    told: str
+
+
+def training_step(line: str) -> Step | None:
+    """The step that a reported line tells of; None for every other line."""
+    found = TRAINED.fullmatch(line)
+    if not found:
+        return None
+    return Step(found["node"], int(found["step"]), int(found["steps"]), found["told"].strip())
 
 
 def progress_line(progress: Progress, cost: str) -> str:

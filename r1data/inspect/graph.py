@@ -109,17 +109,21 @@ def _closure(paths: Iterable[str], more: Any) -> set[str]:
     return found - start
 
 
-def read_graph(lake: Lake) -> Graph:
-    """Every manifest that refs reach, now, before or as an input; read some at a time, and only the points are kept."""
+def read_graph(lake: Lake, only: Iterable[str] | None = None) -> Graph:
+    """Every manifest that refs reach, now, before or as an input; read some at a time, and only the points are kept.
+
+    With `only`, what these refs reach now or as an input: what that reads does not grow with the lake's age.
+    """
     refs: dict[str, list[str]] = defaultdict(list)
     earlier: dict[str, list[str]] = defaultdict(list)
     digests: dict[str, str] = {}
-    for name in list_refs(lake):
+    for name in list_refs(lake) if only is None else only:
         ref = read_ref(lake, name)
+        history = ref.history if only is None else ()
         refs[ref.current.path].append(name)
-        for before in ref.history:
+        for before in history:
             earlier[before.path].append(name)
-        digests |= {t.path: t.digest for t in (ref.current, *ref.history)}
+        digests |= {t.path: t.digest for t in (ref.current, *history)}
     points: dict[str, Point] = {}
     names = {path: found[0] for path, found in (*earlier.items(), *refs.items())}
     with ThreadPoolExecutor(READERS) as pool:

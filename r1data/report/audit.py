@@ -8,10 +8,12 @@ import polars as pl
 from r1data.manifest import read_rows
 from r1data.refs import Current
 from r1data.report.evaluation import markdown
+from r1data.report.markup import fenced
 from r1data.storage import Lake
 
 COLUMNS = ("audit", "kind", "second method", "looked at", "differ", "possible share", "95 % interval", "cannot say")
 QUESTIONS = (("correct", "wrong", "false accepts"), ("wrong", "correct", "false rejects"))
+NO_ANSWER = "no answer found"
 Z = 1.959964
 
 
@@ -21,8 +23,14 @@ def audit_rows(lake: Lake, recipe: str) -> list[tuple[str, ...]]:
 
 
 def audit_markdown(lake: Lake, recipe: str) -> str:
-    """The table for a Prefect artifact."""
-    return markdown(COLUMNS, audit_rows(lake, recipe))
+    """The table for a Prefect artifact, and answers that the methods judge differently, as plain text."""
+    found = audits(Current(lake), recipe)
+    if not found:
+        return "No verdicts were audited."
+    differing = disagreements(found)
+    shown = f"## Answers judged differently\n\n{fenced(differing)}\n\n`r1 trace ID` shows where a candidate came from."
+    told = shown if differing else "No answer is judged differently."
+    return f"{markdown(COLUMNS, rows_of(found))}\n\n{told}"
 
 
 def audits(refs: Current, recipe: str) -> list[tuple[str, pl.DataFrame]]:
@@ -44,7 +52,7 @@ def disagreements(found: Iterable[tuple[str, pl.DataFrame]], most: int = 8) -> l
         rows = frame.filter((pl.col("verdict") != pl.col("second")) & (pl.col("second") != "undecided"))
         lines += [
             f"{r['verdict']} by {r['tier']}, {r['second']} by {r['method']}: {r['answer']}  ({r['candidate_id']})"
-            for r in rows.head(most).to_dicts()
+            for r in rows.head(most).with_columns(pl.col("answer").fill_null(NO_ANSWER)).to_dicts()
         ]
     return lines
 

@@ -15,6 +15,7 @@ from r1data.report.gathered import Run
 from r1data.report.stages import short_step
 
 COLUMNS = ("made", "how", "answers", "tokens", "GPU-hours", "of all")
+TABLE = ("node", "how", "answers", "tokens generated", "GPU-hours", "cost")
 TOKENS = "completion_tokens"
 
 
@@ -106,6 +107,13 @@ def _cells(s: Spent, whole: float) -> tuple[str, ...]:
     hours = "-" if s.gpu_hours is None else f"{s.gpu_hours:,.3f}"
     share = html.bar(0, (s.gpu_hours or 0.0) / whole) if whole else "-"
     return s.node, s.how, f"{s.answers:,}" if s.answers else "-", f"{s.tokens:,}" if s.tokens else "-", hours, share
+
+
+def rows(found: Sequence[Spent], cluster: ClusterParams) -> list[tuple[str, ...]]:
+    """A table of text cells, in the order of TABLE: the sum of what is known, then every node."""
+    known = [s.gpu_hours for s in found if s.gpu_hours is not None]
+    total = Spent("total", "", sum(s.answers for s in found), sum(s.tokens for s in found), sum(known))
+    return [(*_cells(s, 0)[:-1], _money(s, cluster) or "-") for s in (total, *found)]
 
 
 def short(number: float) -> str:

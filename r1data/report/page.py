@@ -5,13 +5,14 @@ came from. What models wrote is escaped.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from r1data import html
 from r1data.inspect.show import amount
 from r1data.manifest import Manifest
 from r1data.recipe import ClusterParams
 from r1data.report import audit, cost, result
+from r1data.report.cost import Spent
 from r1data.report.evaluation import NOTHING, percent
 from r1data.report.funnel import funnel_table
 from r1data.report.gathered import Run, gathered
@@ -25,10 +26,15 @@ def write_report(lake: Lake, recipe: str, cluster: ClusterParams | None = None) 
 
     `cluster` (that of the recipe) says what a GPU costs and how many a training occupied.
     """
-    run, name = gathered(lake, recipe), f"reports/{recipe}/index.html"
-    lake.write(name, page_of(run, cluster or ClusterParams()).encode())
-    lake.write_table(f"reports/{recipe}/funnels.parquet", funnel_table(run.passages).to_arrow())
-    return lake.uri(name)
+    return write_run(gathered(lake, recipe), cluster or ClusterParams())
+
+
+def write_run(run: Run, cluster: ClusterParams, spent: Sequence[Spent] | None = None) -> str:
+    """The same of what was gathered already, and of the cost where it was counted already."""
+    name = f"reports/{run.recipe}/index.html"
+    run.lake.write(name, page_of(run, cluster, spent).encode())
+    run.lake.write_table(f"reports/{run.recipe}/funnels.parquet", funnel_table(run.passages).to_arrow())
+    return run.lake.uri(name)
 
 
 def page(lake: Lake, recipe: str, cluster: ClusterParams | None = None) -> str:
@@ -36,14 +42,15 @@ def page(lake: Lake, recipe: str, cluster: ClusterParams | None = None) -> str:
     return page_of(gathered(lake, recipe), cluster or ClusterParams())
 
 
-def page_of(run: Run, cluster: ClusterParams) -> str:
+def page_of(run: Run, cluster: ClusterParams, spent: Sequence[Spent] | None = None) -> str:
     """The page of what was gathered."""
+    spent = cost.spent(run, cluster) if spent is None else spent
     parts = {
         "Result": [*result.evaluated(run), *result.claimed(run)],
         "Recipe": [*_recipe(run)],
         "Stages": [*stages(run)],
         "Verdicts": [*_audit(run)],
-        "Cost": [*cost.section(cost.spent(run, cluster), cluster)],
+        "Cost": [*cost.section(spent, cluster)],
         "Lineage": [*_lineage(run)],
     }
     sections = {title.lower(): (title, body) for title, body in parts.items() if body}

@@ -9,12 +9,14 @@ import httpx
 import pytest
 
 from flows.artifacts import artifact_key
+from flows.results import linked
+from r1data.storage import Lake
 from tests.running import environment
 
 FLOW = """
 import threading, time
 from prefect import flow
-from flows.artifacts import ProgressArtifacts
+from flows.artifacts import PROGRESS, ProgressArtifacts, StageProgress
 from r1data.progress import Progress
 from r1data.spending import BudgetParams, Spending
 
@@ -65,23 +67,33 @@ def artifacts_of(api: str) -> list[dict[str, Any]]:
     return found
 
 
+OTHERS = """heard = artifacts.hearing(print)
+        for line in ("  zero: step 1/2 loss 0.5", "  zero: step 2/2 loss 0.25", "zero: grpo (train)"):
+            heard(line)
+        PROGRESS.set(artifacts)
+        StageProgress("zero", 1).add(skipped=True)
+        StageProgress("dev1", 2).add(skipped=False)
+        time.sleep(1)"""
+
+
 @pytest.mark.slow
 def test_progress_is_an_artifact_of_the_run_and_ends_at_the_whole(
     prefect_server: tuple[str, Path], tmp_path: Path
 ) -> None:
     api, _ = prefect_server
-    told = flow_run(tmp_path, api)
-    (found,) = artifacts_of(api)
-    assert (found["key"], found["type"], float(found["data"])) == (
-        "mine-cold-start-candidates-progress",
-        "progress",
-        100,
-    )
+    told = flow_run(tmp_path, api, OTHERS)
+    shown = {a["key"]: a for a in artifacts_of(api)}
+    found = shown.pop("mine-cold-start-candidates-progress")
+    assert (found["type"], float(found["data"])) == ("progress", 100)
     assert found["description"].startswith("cold_start/candidates: 40/40 candidates, ")
     assert "1.00 USD" in found["description"]
     assert found["flow_run_id"]
     assert "progress artifacts: " not in told
     assert found["updated"] > found["created"], "it was updated while the node was sampled"
+    assert {key: (float(a["data"]), a["description"]) for key, a in shown.items()} == {
+        "mine-zero-progress": (100, "training of zero: step 2 of 2; loss 0.25"),
+        "mine-stage-dev1-progress": (50, "stage dev1: 1 of 2 nodes done (0 there already)"),
+    }, "a stage that finds all there at once is not shown"
 
 
 @pytest.mark.slow
@@ -99,3 +111,10 @@ def test_an_api_that_fails_is_logged_and_nothing_else(prefect_server: tuple[str,
 
 def test_keys_are_what_prefect_takes() -> None:
     assert artifact_key("Qwen_7b v1.5", "eval/zero/candidates") == "qwen-7b-v1-5-eval-zero-candidates"
+
+
+def test_a_link_is_text_where_no_browser_finds_the_lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = Lake.open(str(tmp_path))
+    assert linked(lake, "a/b.html", "page") == f"` file://{tmp_path}/a/b.html `"
+    monkeypatch.setenv("R1_LAKE_WEB", "https://lake.example/files/")
+    assert linked(lake, "a/b c.html", "page") == "[page](https://lake.example/files/a/b%20c.html)"

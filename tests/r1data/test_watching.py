@@ -2,7 +2,7 @@
 
 from r1data.progress import Progress
 from r1data.spending import BudgetParams, Spending
-from r1data.watching import PlainLines, percent, progress_line, watched_by
+from r1data.watching import PlainLines, Step, percent, progress_line, training_step, watched_by
 
 
 def progress(done: int = 512, ended: float | None = 10.0) -> Progress:
@@ -71,3 +71,9 @@ def test_several_watchers_see_the_same() -> None:
     seen = progress()
     watched_by(first.append, second.append)(seen)
     assert first == second == [seen]
+
+
+def test_steps_of_trainings_are_told_from_other_lines() -> None:
+    assert training_step("  zero: step 2/3 reward 0.7 loss 0.01") == Step("zero", 2, 3, "reward 0.7 loss 0.01")
+    assert training_step("  rm_helpful: resumed at step 2") is None
+    assert training_step("zero: grpo (train)") is None

@@ -8,7 +8,7 @@ from r1data.manifest import read_rows
 from r1data.pilot import Pilot, pilot_file
 from r1data.recipe import ClusterParams
 from r1data.refs import resolve
-from r1data.report.cost import Spent, short, spent
+from r1data.report.cost import Spent, rows, short, spent
 from r1data.report.gathered import gathered
 from r1data.report.page import page
 from r1data.spending import BudgetParams
@@ -39,9 +39,9 @@ def of(lake: Lake, node: str, cluster: ClusterParams | None = None) -> Spent:
 
 
 def test_tokens_are_those_of_the_rows(lake: Lake) -> None:
-    rows = read_rows(lake, resolve(lake, f"tiny/{NODE}"), ["completion_tokens"])
+    table = read_rows(lake, resolve(lake, f"tiny/{NODE}"), ["completion_tokens"])
     found = of(lake, NODE)
-    assert (found.answers, found.tokens) == (rows.num_rows, sum(rows["completion_tokens"].to_pylist())) == (4, 36)
+    assert (found.answers, found.tokens) == (table.num_rows, sum(table["completion_tokens"].to_pylist())) == (4, 36)
     assert found.gpu_hours is None, "nobody knows how fast that was"
 
 
@@ -70,3 +70,14 @@ def test_money_is_told_where_there_is_a_price(lake: Lake) -> None:
 @pytest.mark.parametrize(("number", "told"), [(0, "0"), (999, "999"), (1_000, "1 k"), (2_277_742, "2.28 M")])
 def test_large_numbers_have_three_figures(number: int, told: str) -> None:
     assert short(number) == told
+
+
+def test_table_begins_with_the_sum_of_what_is_known() -> None:
+    found = [Spent("zero", "GRPO", 12, 3456, 2.0), Spent("cold_start/candidates", "sampling", 4, 36, None)]
+    priced = ClusterParams(budget=BudgetParams(gpu_hour_price=1.5, currency="EUR"))
+    assert rows(found, priced) == [
+        ("total", "", "16", "3,492", "2.000", "3.00 EUR"),
+        ("zero", "GRPO", "12", "3,456", "2.000", "3.00 EUR"),
+        ("cold_start/candidates", "sampling", "4", "36", "-", "-"),
+    ]
+    assert [cells[-1] for cells in rows(found, ClusterParams())] == ["-", "-", "-"]
