@@ -26,7 +26,8 @@ from flows.artifacts import ProgressArtifacts, artifact_key, funnel_artifact
 from r1data.cli.live import LiveProgress
 from r1data.errors import Terminal, Transient
 from r1data.inspect.show import check_pages
-from r1data.recipe import load_recipe
+from r1data.mapping import Spread, map_here
+from r1data.recipe import ClusterParams, load_recipe
 from r1data.report.audit import audit_markdown
 from r1data.report.claims import claims_markdown
 from r1data.report.evaluation import evaluation_markdown
@@ -42,6 +43,7 @@ from r1data.telemetry import switch_off
 from r1data.watching import watched_by
 
 LIVE: ContextVar[LiveProgress | None] = ContextVar("live", default=None)
+SESSION: ContextVar[Session] = ContextVar("session")
 
 
 def _transient(task: "Task[..., Any]", run: TaskRun, state: "State[Any]") -> bool:
@@ -72,6 +74,7 @@ def open_session(recipe: str, lake: str | None) -> Iterator[Session]:
     live = LIVE.get() or LiveProgress(Spending(found.cluster.budget))
     with (
         ProgressArtifacts(found.name, live.spending) as artifacts,
+        _spread(found.cluster) as spread,
         Session(
             recipe,
             settings,
@@ -79,9 +82,22 @@ def open_session(recipe: str, lake: str | None) -> Iterator[Session]:
             labels={"prefect_flow_run": run_id},
             watch=watched_by(live.watch, artifacts.watch),
             spending=live.spending,
+            spread=spread,
         ) as session,
     ):
         yield session
+
+
+@contextmanager
+def _spread(cluster: ClusterParams) -> Iterator[Spread]:
+    """Where shards of map steps are computed: in this process, or on the recipe's Ray cluster."""
+    if cluster.kind == "local":
+        yield map_here
+        return
+    from flows.spread import on_ray  # Ray is an extra of its own
+
+    with on_ray(cluster.ray) as spread:
+        yield spread
 
 
 def run_whole(session: Session) -> str:
@@ -163,17 +179,10 @@ def _write_down(session: Session, form: ReviewForm) -> None:
 def run_stage(session: Session, stage: str) -> None:
     """Run one stage as a subflow and leave its counts and funnels as artifacts; what uses GPUs has the tag `gpu`."""
 
-    @task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=_transient)
-    def node(name: str) -> dict[str, Any]:
-        started = time.monotonic()
-        manifest, skipped = session.run_node(name)
-        took = round(time.monotonic() - started, 1)
-        pages = ", ".join(check_pages(session.lake, manifest))
-        told = {"node": name, "rows": manifest.rows, "was there": skipped, "seconds": took}
-        return {**told, "path": manifest.path, "checks": pages}
+    SESSION.set(session)
 
     def subflow() -> None:
-        rows = list(session.run_nodes(stage, lambda name: node.with_options(**_options(session, name))(name)).values())
+        rows = list(session.run_nodes(stage, lambda name: NODE.with_options(**_options(session, name))(name)).values())
         outputs = ((r["node"], session.nodes[r["node"]].step.output) for r in rows)
         made = {f"{session.recipe.name}/{name}" for name, output in outputs if output and output.name == "drops"}
         # finding where funnels begin reads the manifest of every ref: only for a stage that drops rows
@@ -184,6 +193,23 @@ def run_stage(session: Session, stage: str) -> None:
     # Prefect finds the subflows of an earlier attempt by function and order; stages that run side by side have no order
     subflow.__qualname__ = f"{stage}_{_attempt()}"
     flow(name=stage, flow_run_name=stage)(subflow)()
+
+
+def _node(name: str) -> dict[str, Any]:
+    """Run one node of the session in this context; what the stage's table says of it."""
+    session = SESSION.get()
+    started = time.monotonic()
+    manifest, skipped = session.run_node(name)
+    took = round(time.monotonic() - started, 1)
+    pages = ", ".join(check_pages(session.lake, manifest))
+    told = {"node": name, "rows": manifest.rows, "was there": skipped, "seconds": took}
+    return {**told, "path": manifest.path, "checks": pages}
+
+
+# tasks on a cluster are sent this one: `_node` is found there by its name, which a function inside another has not
+NODE = task(name="node", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=_transient)(
+    _node
+)
 
 
 def _attempt() -> int:
