@@ -24,8 +24,9 @@ from r1data.ray_address import REMEDY
 from r1data.ray_params import RayParams
 from r1data.telemetry import SWITCHES, switch_off
 
-STOP_S = 20  # a training finishes its step and saves its state
+STOP_S = 15  # a training finishes its step and saves its state; then Ray kills it
 LOOK_S = 0.5
+LAST = 2_000  # characters of the log that say how a stopped job ended
 NAME = "r1"
 PASSED_ON = ("R1_SANDBOX", "R1_ENGINE")
 
@@ -71,7 +72,8 @@ def follow(client: JobSubmissionClient, params: str, ranks: str, name: str, comm
     except Stopped:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         client.stop_job(job)
-        print(f"job {job}: {_ended(client, job).value}", flush=True)
+        status = _ended(client, job)
+        print(client.get_job_logs(job)[-LAST:], f"job {job}: {status.value}", sep="\n", flush=True)
         return 143
     if status is JobStatus.SUCCEEDED:
         return 0

@@ -17,7 +17,7 @@ from tests.flows.spreading import ROWS, SHARDS, make
 from tests.ray_cluster import RayCluster
 from tests.running import environment, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 PIECES = 6
 LOCAL = ["[cluster]", 'rollouts = "in_process"']
 
