@@ -13,10 +13,11 @@ from pathlib import Path
 
 import psutil
 
+from r1data.child import tied
 from r1data.telemetry import SWITCHES
 
 ROOT = Path(__file__).resolve().parent.parent
-START_S = 180.0
+START_S = 400.0
 MEMORY = "--object-store-memory=100000000"
 
 
@@ -55,7 +56,7 @@ class RayCluster:
         env = {**os.environ, **self.environment, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         with log.open("wb") as out:
             node = subprocess.Popen(
-                [*ray, *arguments, *options],
+                tied([*ray, *arguments, *options]),
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 env=env,
