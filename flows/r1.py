@@ -26,7 +26,8 @@ from flows.artifacts import PROGRESS, ProgressArtifacts, StageProgress, artifact
 from flows.results import node_told, run_results, stage_results
 from r1data.cli.live import LiveProgress
 from r1data.errors import Terminal, Transient
-from r1data.recipe import load_recipe
+from r1data.mapping import Spread, map_here
+from r1data.recipe import ClusterParams, load_recipe
 from r1data.review import record_timeout, require_review
 from r1data.reviewing import decide, edit_lines, review_markdown
 from r1data.run import Session, on_cluster
@@ -37,6 +38,7 @@ from r1data.telemetry import switch_off
 from r1data.watching import watched_by
 
 LIVE: ContextVar[LiveProgress | None] = ContextVar("live", default=None)
+SESSION: ContextVar[Session] = ContextVar("session")
 
 
 def _transient(task: "Task[..., Any]", run: TaskRun, state: "State[Any]") -> bool:
@@ -67,6 +69,7 @@ def open_session(recipe: str, lake: str | None) -> Iterator[Session]:
     live = LIVE.get() or LiveProgress(Spending(found.cluster.budget))
     with (
         ProgressArtifacts(found.name, live.spending) as artifacts,
+        _spread(found.cluster) as spread,
         Session(
             recipe,
             settings,
@@ -74,6 +77,7 @@ def open_session(recipe: str, lake: str | None) -> Iterator[Session]:
             labels={"prefect_flow_run": run_id},
             watch=watched_by(live.watch, artifacts.watch),
             spending=live.spending,
+            spread=spread,
         ) as session,
     ):
         token = PROGRESS.set(artifacts)
@@ -81,6 +85,18 @@ def open_session(recipe: str, lake: str | None) -> Iterator[Session]:
             yield session
         finally:
             PROGRESS.reset(token)
+
+
+@contextmanager
+def _spread(cluster: ClusterParams) -> Iterator[Spread]:
+    """Where shards of map steps are computed: in this process, or on the recipe's Ray cluster."""
+    if cluster.kind == "local":
+        yield map_here
+        return
+    from flows.spread import on_ray  # Ray is an extra of its own
+
+    with on_ray(cluster.ray) as spread:
+        yield spread
 
 
 def run_whole(session: Session) -> str:
@@ -153,16 +169,11 @@ def _write_down(session: Session, form: ReviewForm) -> None:
 def run_stage(session: Session, stage: str) -> None:
     """Run one stage as a subflow and leave what came of it as artifacts; what uses GPUs has the tag `gpu`."""
 
-    @task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=_transient)
-    def node(name: str) -> dict[str, Any]:
-        started = time.monotonic()
-        manifest, skipped = session.run_node(name)
-        return node_told(session.lake, name, manifest, skipped, round(time.monotonic() - started, 1))
-
+    SESSION.set(session)
     progress = StageProgress(stage, sum(n.stage == stage for n in session.nodes.values()))
 
     def work(name: str) -> dict[str, Any]:
-        told = node.with_options(**_options(session, name))(name)
+        told: dict[str, Any] = NODE.with_options(**_options(session, name))(name)
         progress.add(skipped=told["was there"] == "yes")
         return told
 
@@ -172,6 +183,20 @@ def run_stage(session: Session, stage: str) -> None:
     # Prefect finds the subflows of an earlier attempt by function and order; stages that run side by side have no order
     subflow.__qualname__ = f"{stage}_{_attempt()}"
     flow(name=stage, flow_run_name=stage)(subflow)()
+
+
+def _node(name: str) -> dict[str, Any]:
+    """Run one node of the session in this context; what the stage's table says of it."""
+    session = SESSION.get()
+    started = time.monotonic()
+    manifest, skipped = session.run_node(name)
+    return node_told(session.lake, name, manifest, skipped, round(time.monotonic() - started, 1))
+
+
+# tasks on a cluster are sent this one: `_node` is found there by its name, which a function inside another has not
+NODE = task(name="node", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=_transient)(
+    _node
+)
 
 
 def _attempt() -> int:

@@ -19,6 +19,8 @@ import httpx
 from r1data.builds import Builds, builds, gpus
 from r1data.endpoint import on_loopback
 from r1data.errors import CheckFailed, R1Error
+from r1data.ray_address import require_answer
+from r1data.recipe import load_cluster
 from r1data.sandbox.jail import best_isolation, isolations
 from r1data.settings import Settings
 from r1data.storage import Lake, storage_errors
@@ -49,7 +51,7 @@ class Line:
 
 
 def findings(settings: Settings) -> Iterator[Line]:
-    """Python, packages, GPU and builds for it, compiler, browser, sandbox, lake, clock, disk, Prefect, telemetry."""
+    """Python, packages, GPU and its builds, compiler, browser, sandbox, lake, clock, disks, Prefect, Ray, telemetry."""
     good = sys.version_info[:2] == (3, 11)
     yield Line(good, "Python", sys.version.split()[0] + ("" if good else ": install Python 3.11"))
     yield from (_package(name) for name in NEEDED)
@@ -64,6 +66,7 @@ def findings(settings: Settings) -> Iterator[Line]:
     yield from _lake(settings)
     yield _disk("scratch", settings.scratch)
     yield _prefect_api(settings.prefect_api)
+    yield from _ray(settings.cluster)
     told = ", ".join(switched_on())
     yield Line(not told, "telemetry", f"on by your choice: {told}" if told else "off in all dependencies", needed=False)
 
@@ -176,6 +179,20 @@ def _belongs(found: Builds, gpu: bool) -> Line:
         told = f"packages are for {_for(found)}, and there is {'a' if gpu else 'no'} GPU: {listed}"
         return Line(False, "builds", told, needed=False)
     return Line(True, "builds", f"torch and vLLM are for {_for(found)}", needed=False)
+
+
+def _ray(file: Path | None) -> Iterator[Line]:
+    """The Ray cluster that R1_CLUSTER names; a recipe's own is looked at when it is run."""
+    try:
+        cluster = load_cluster(file) if file else None
+        if cluster is None or cluster.kind == "local":
+            return
+        require_answer(cluster.ray)
+    except R1Error as e:
+        yield Line(False, "Ray", str(e).replace("\n  remedy", ""))
+        return
+    there = "; ".join(dict.fromkeys(a for a in (cluster.ray.address, cluster.ray.jobs) if a))
+    yield Line(True, "Ray", f"{there}: {'found by Ray itself' if there == 'auto' else 'answers'}")
 
 
 def _prefect_api(url: str | None) -> Line:

@@ -18,6 +18,7 @@ R1Error                what is wrong, where, and `remedy`: what to do
     BudgetExhausted    sampling has spent what the recipe allows one run
   Transient            a retry may help: network, a server that went away
     StoreUnavailable   the store did not answer, or asked for patience, for longer than its client waits
+    ClusterUnavailable the Ray cluster did not answer, or lost the same work again and again
     LeaseHeld          another run works on the same
     EndpointError      an OpenAI-compatible server did not answer as it should
 """
@@ -103,6 +104,10 @@ class RunStopped(Terminal):
 
 class StoreUnavailable(Transient):
     """The store is away or overloaded; nothing half-written can be seen."""
+
+
+class ClusterUnavailable(Transient):
+    """The Ray cluster is away, or too much of it died."""
 
 
 class LeaseHeld(Transient):

@@ -1,4 +1,5 @@
-"""Start a training main as a process of its own and wait: one rank directly, several through torchrun on this machine.
+"""Start a training main as a process of its own and wait: one rank directly, several through torchrun on this machine,
+or any number on a Ray cluster, where the process is the one that hands the job in (`r1data.ray_job`).
 
 The child gets its own process group and dies with the thread that waits for it, so that a killed run leaves nothing.
 """
@@ -6,15 +7,17 @@ The child gets its own process group and dies with the thread that waits for it,
 import os
 import signal
 import subprocess
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from r1data.child import tied
 from r1data.errors import StageFailed
 from r1data.events import Run
+from r1data.recipe import SHIPPED, ClusterParams
 from r1data.telemetry import SWITCHES
 
 Child = subprocess.Popen[str]
@@ -56,22 +59,56 @@ class TrainingJob:
 
 
 def launch(
-    job: TrainingJob, python: str, ranks: int, report: Callable[[str], None], children: set[Child] | None = None
+    job: TrainingJob,
+    python: str,
+    cluster: ClusterParams,
+    report: Callable[[str], None],
+    children: set[Child] | None = None,
 ) -> None:
     """Run a training main to its end, its lines passed on; `StageFailed` with its last lines if it fails.
 
     While it runs it is in `children`, by which others can end it.
     """
-    # the bare dashes keep torchrun from taking our --node for one of its own
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", "-m", "--"]
-    command = [python, *(torchrun if ranks > 1 else ["-m"]), *job.arguments()]
-    # torchrun has processes of its own to end
-    tail = run_child(tied(command, signal.SIGTERM if ranks > 1 else signal.SIGKILL), report, children)
+    tail = run_child(
+        _on_ray(job, cluster) if cluster.kind == "ray" else _here(job, python, cluster.ranks), report, children
+    )
     if tail is not None:
         raise StageFailed(
             f"{job.node}: {job.module} failed. Its last lines:\n" + "\n".join(f"    {line}" for line in tail),
             f"mend the cause and run again: it resumes from its last saved state in {job.scratch}",
         )
+
+
+def _here(job: TrainingJob, python: str, ranks: int) -> list[str]:
+    # the bare dashes keep torchrun from taking our --node for one of its own
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", "-m", "--"]
+    command = [python, *(torchrun if ranks > 1 else ["-m"]), *job.arguments()]
+    # torchrun has processes of its own to end
+    return tied(command, signal.SIGTERM if ranks > 1 else signal.SIGKILL)
+
+
+def _on_ray(job: TrainingJob, cluster: ClusterParams) -> list[str]:
+    """The process that hands the job in, streams it, and stops it when it is asked to end itself."""
+    given = replace(job, recipe=on_nodes(job.recipe, cluster.ray.working_dir), lake=absolute(job.lake))
+    told = [cluster.ray.model_dump_json(), str(cluster.ranks), f"{job.node}-{job.key}"]
+    return tied([sys.executable, "-m", "r1data.ray_job", *told, *given.arguments()], signal.SIGTERM)
+
+
+def on_nodes(recipe: str, working_dir: str) -> str:
+    """How nodes of a cluster find a recipe's file: a shipped one by its name, one in what is sent to them from there.
+
+    Any other has to be on a file system that they share.
+    """
+    path = Path(recipe).resolve()
+    if path.parent == SHIPPED:
+        return path.stem
+    sent = Path(working_dir).resolve() if working_dir else None
+    return str(path.relative_to(sent)) if sent and path.is_relative_to(sent) else str(path)
+
+
+def absolute(lake: str) -> str:
+    """A lake's URL for processes in other directories."""
+    return lake if "://" in lake else str(Path(lake).absolute())
 
 
 def run_child(

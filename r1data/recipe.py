@@ -29,12 +29,14 @@ from r1data.errors import RecipeError
 from r1data.gate_params import ColdStartGate, GateExample, GateSection
 from r1data.languages import KNOWN, code_of
 from r1data.params import Params
+from r1data.ray_params import RayParams
 from r1data.sampling_params import SamplingParams
 from r1data.spending import BudgetParams
 from r1data.training_params import GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams
 
 SHIPPED = Path(__file__).resolve().parent.parent / "flows" / "recipes"
 TEMPLATES = Path(__file__).resolve().parent / "templates"
+EVALUATED = ("base", "zero", "dev1", "dev2", "dev3", "r1", "student_base", "distill", "student_rl")
 
 
 class SourceParams(Params):
@@ -162,17 +164,7 @@ class EvaluationParams(Params):
 
     sampling: SamplingParams
     bootstrap: int = 2_000
-    checkpoints: tuple[str, ...] = (
-        "base",
-        "zero",
-        "dev1",
-        "dev2",
-        "dev3",
-        "r1",
-        "student_base",
-        "distill",
-        "student_rl",
-    )
+    checkpoints: tuple[str, ...] = EVALUATED
 
     @model_validator(mode="after")
     def _equally_often(self) -> "EvaluationParams":
@@ -206,6 +198,8 @@ class EngineParams(Params):
 class ClusterParams(Params):
     """Where things run; outside every cache key, since it changes no result beyond rounding."""
 
+    kind: Literal["local", "ray"] = Field(default="local", description="this machine, or a Ray cluster")
+    ray: RayParams = RayParams()
     ranks: int = Field(default=1, ge=1, description="processes of a training job")
     parallel: int = Field(default=1, ge=1, description="training jobs and model servers at work at a time")
     rollouts: Literal["server", "in_process"] = Field(
@@ -220,6 +214,8 @@ class ClusterParams(Params):
         devices = engine.tensor_parallel * engine.data_parallel
         if counted and not engine.urls and self.budget.gpus != devices:
             raise ValueError(f"a server of the engine occupies {devices} devices: set budget.gpus = {devices}")
+        if self.kind == "ray" and self.rollouts == "server" and not engine.urls:
+            raise ValueError('servers started here are on loopback: set rollouts = "in_process", or name engine.urls')
         return self
 
 
@@ -394,7 +390,7 @@ def _known_keys() -> list[str]:
         ),
         *(NonReasoningParams, ThoughtParams, MixtureParams, PartParams, AskedParams, FeedbackParams, HumanParams),
         *(ColdStartParams, MixParams, Recipe, PreferenceParams, PairLengthParams, EvaluationParams),
-        *(ClusterParams, EngineParams, BudgetParams, DecontaminationParams, DedupParams),
+        *(ClusterParams, RayParams, EngineParams, BudgetParams, DecontaminationParams, DedupParams),
         *(GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams),
     )
     return sorted({key for model in models for key in model.model_fields})

@@ -24,11 +24,13 @@ from r1data.generate.fleet import Fleet
 from r1data.generate.sampling import Identity, Prompt
 from r1data.launch import Child, TrainingJob, end_child, launch
 from r1data.manifest import Manifest, Rows, carried
+from r1data.mapping import Spread, map_here
 from r1data.outcomes.rejection import judge_of
 from r1data.parallel import run_graph
 from r1data.pilot import PilotRecorder
 from r1data.pins import pinned
 from r1data.progress import Watch
+from r1data.ray_address import require_answer
 from r1data.recipe import Recipe, load_cluster, load_recipe, recipe_path
 from r1data.review import read_review, record_review, require_review, undecided
 from r1data.reviewing import decided
@@ -127,7 +129,7 @@ class LocalServices:
                 engine_model=backends[0].endpoint.model if backends else None,
                 run=RUN.get(),
             )
-            launch(job, self.settings.python, self.recipe.cluster.ranks, self._told_by(node), self.children)
+            launch(job, self.settings.python, self.recipe.cluster, self._told_by(node), self.children)
 
     def check(self, node: Node, rows: Rows) -> tuple[dict[str, object], ...]:
         """The table's expectations, one dataset at a time: memory stays that of one."""
@@ -196,12 +198,15 @@ class Session:
     labels: Mapping[str, str] = field(default_factory=dict)
     watch: Watch | None = None
     spending: Spending | None = None
+    spread: Spread = map_here
 
     def __enter__(self) -> "Session":
         """Read the recipe, open the lake, check verifier and gates on known cases; servers start when first needed."""
         self.recipe = on_cluster(pinned(load_recipe(self.recipe_name)), self.settings)
         check_sources(self.recipe.sources)
         check_gates(self.recipe)
+        if self.recipe.cluster.kind == "ray":
+            require_answer(self.recipe.cluster.ray)
         self.lake = Lake.open(self.settings.lake)
         self.nodes = {n.name: n for n in graph(self.recipe)}
         slots = threading.Semaphore(self.recipe.cluster.parallel)
@@ -225,7 +230,7 @@ class Session:
             self.lake, self.recipe, str(recipe_path(self.recipe_name)), self.settings, self.fleet, desk
         )
         told = (self.labels, self.report, waits, self.services.admit)
-        self.runner = Runner(self.lake, self.recipe.name, self.services, *told)
+        self.runner = Runner(self.lake, self.recipe.name, self.services, *told, spread=self.spread)
         return self
 
     def __exit__(

@@ -13,7 +13,7 @@ from typing import Protocol
 import polars as pl
 import pyarrow as pa
 
-from r1data.digest import digest_json, digest_table
+from r1data.digest import digest_json
 from r1data.errors import LakeError, StageFailed
 from r1data.events import Run, attempt, new_run_id, run_id
 from r1data.lease import lease
@@ -27,8 +27,9 @@ from r1data.manifest import (
     find_manifest,
     is_committed,
     read_manifest,
-    read_rows,
 )
+from r1data.mapping import MapWork, Spread, conformed, map_here, write_shard
+from r1data.mapping import frame_of as frame_of
 from r1data.refs import move_ref, resolve
 from r1data.step import ELSEWHERE, Node
 from r1data.storage import Lake
@@ -58,6 +59,7 @@ class Runner:
     """Runs nodes in order and remembers what each produced.
 
     `admit` is asked before a ref moves, of datasets made now or found, and raises `CheckFailed` where it must not.
+    `spread` computes the shards of map steps, here or on other machines.
     Events name the Prefect flow run in `labels` as the parent run, else this runner's own `run_id`.
     """
 
@@ -70,6 +72,7 @@ class Runner:
     admit: Callable[[Node, Manifest], None] = lambda node, manifest: None
     done: dict[str, Manifest] = field(default_factory=dict)
     run_id: str = field(default_factory=new_run_id)
+    spread: Spread = map_here
 
     def run(self, node: Node) -> tuple[Manifest, bool]:
         """The node's manifest, and whether it was there already."""
@@ -157,14 +160,16 @@ class Runner:
 
     def _whole(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> tuple[Shard, ...]:
         pieces = self._called(node, key, inputs) if node.step.kind == "call" else self._reduced(node, inputs)
-        return tuple(self._write(node, f"{key}/part-{i:05d}", p, digest_json([key, i])) for i, p in enumerate(pieces))
+        return tuple(
+            write_shard(self.lake, node, f"{key}/part-{i:05d}", p, digest_json([key, i])) for i, p in enumerate(pieces)
+        )
 
     def _called(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> Iterator[pa.Table]:
         """A model's answers, one shard in memory at a time; one empty shard of no answers."""
         assert node.step.output is not None, f"{node.name}: only training has no output table"
         empty = True
         for frame in self.services.call(node, key, inputs):
-            yield self._conformed(node, frame)
+            yield conformed(node, frame)
             empty = False
         if empty:
             yield node.step.output.empty()
@@ -174,7 +179,7 @@ class Runner:
         frames = {role: frame_of(self.lake, m) for role, m in inputs.items()}
         result = node.step.run(params=node.params, **frames)
         assert isinstance(result, pl.DataFrame), f"{node.step.name} returned {type(result)}"
-        table = self._conformed(node, result)
+        table = conformed(node, result)
         return [table.slice(i, SHARD_ROWS) for i in range(0, max(1, table.num_rows), SHARD_ROWS)]
 
     def _map(self, node: Node, inputs: Mapping[str, Manifest]) -> tuple[Shard, ...]:
@@ -182,44 +187,8 @@ class Runner:
         counts = {role: len(m.shards) for role, m in aligned.items()}
         if len(set(counts.values())) != 1:
             raise LakeError(f"{node.name}: inputs of a map differ in shards: {counts}", "this is a defect: report it")
-        whole = {role: frame_of(self.lake, inputs[role]) for role in node.whole}
-        digests = {role: inputs[role].digest for role in node.whole}
-        number = next(iter(counts.values()))
-        return tuple(
-            self._map_shard(node, {r: m.shards[i] for r, m in aligned.items()}, whole, digests) for i in range(number)
-        )
-
-    def _map_shard(
-        self, node: Node, parts: Mapping[str, Shard], whole: Mapping[str, pl.DataFrame], digests: Mapping[str, str]
-    ) -> Shard:
-        key = node.key({**{r: s.digest for r, s in parts.items()}, **digests})
-        pointer = f"shards/{key}.json"
-        if known := self.lake.get(pointer):
-            shard = Shard.model_validate_json(known)
-            if self.lake.exists(shard.path):
-                return shard
-        frames = {r: pl.DataFrame(self.lake.read_table(s.path, s.sha256)) for r, s in parts.items()}
-        assert node.step.run is not None, f"{node.step.name}: a map step without a function"
-        result = node.step.run(params=node.params, **frames, **whole)
-        assert isinstance(result, pl.DataFrame), f"{node.step.name} returned {type(result)}"
-        shard = self._write(node, f"shards/{key}", self._conformed(node, result), key)
-        self.lake.write(pointer, shard.model_dump_json().encode())
-        return shard
-
-    def _conformed(self, node: Node, frame: pl.DataFrame) -> pa.Table:
-        output = node.step.output
-        assert output is not None, f"{node.name}: only training has no output table"
-        if frame.get_column(output.key).is_duplicated().any():
-            raise LakeError(f"{node.name}: two rows with the same {output.key}", "this is a defect: report it")
-        return output.conform(frame.sort(output.key).to_arrow())
-
-    def _write(self, node: Node, name: str, table: pa.Table, key: str) -> Shard:
-        output = node.step.output
-        assert output is not None, f"{node.name}: only training has no output table"
-        path = f"data/{node.name}/{name}.parquet"
-        size, sha256 = self.lake.write_table(path, table)
-        digest = digest_table(table, output.volatile)
-        return Shard(path=path, rows=table.num_rows, bytes=size, sha256=sha256, digest=digest, key=key)
+        shards = ({r: m.shards[i] for r, m in aligned.items()} for i in range(next(iter(counts.values()))))
+        return self.spread(self.lake, MapWork(node, tuple(shards), {role: inputs[role] for role in node.whole}))
 
 
 def _told(report: Callable[[str], None], name: str, line: str) -> None:
@@ -229,10 +198,3 @@ def _told(report: Callable[[str], None], name: str, line: str) -> None:
 def parents(inputs: Mapping[str, Manifest]) -> tuple[Parent, ...]:
     """The inputs as a manifest records them."""
     return tuple(Parent(role=r, name=m.name, path=m.path, digest=m.digest) for r, m in inputs.items())
-
-
-def frame_of(lake: Lake, manifest: Manifest) -> pl.DataFrame:
-    """A dataset's rows as one Polars frame."""
-    frame = pl.from_arrow(read_rows(lake, manifest))
-    assert isinstance(frame, pl.DataFrame), manifest.name
-    return frame

@@ -1,6 +1,7 @@
 """What `r1 doctor` finds: GPU and builds, a store that misbehaves, Prefect's API, telemetry."""
 
 import os
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -132,3 +133,15 @@ def test_telemetry_that_somebody_wants_is_shown(settings: Settings, monkeypatch:
     line = found(settings)["telemetry"]
     assert (line.ok, line.needed) == (False, False)
     assert "DO_NOT_TRACK=0" in line.told
+
+
+def test_a_ray_cluster_of_the_cluster_file_has_to_answer(settings: Settings, tmp_path: Path) -> None:
+    assert "Ray" not in found(settings)
+    file = tmp_path / "cluster.toml"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        file.write_text(f'kind = "ray"\nrollouts = "in_process"\n[ray]\naddress = "127.0.0.1:{port}"\n')
+        assert found(replace(settings, cluster=file))["Ray"] == Line(True, "Ray", f"127.0.0.1:{port}: answers")
+    gone = found(replace(settings, cluster=file))["Ray"]
+    assert not gone.ok
+    assert "ray start --head" in gone.told
