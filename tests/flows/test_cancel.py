@@ -24,6 +24,7 @@ from tests.running import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 WITHIN_S = 20.0
+BUSY_S = 40.0  # on top, where each core has two processes more that want it: the run itself tells the API what it ended
 DEADLINE_S = 300.0
 SLOWLY = """
 [keep]
@@ -112,9 +113,7 @@ def _until(holds: Callable[[], bool], what: str, log: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_what_a_cancelled_run_started_ends_with_it(
-    prefect_server: tuple[str, Path], tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_what_a_cancelled_run_started_ends_with_it(prefect_server: tuple[str, Path], tmp_path: Path) -> None:
     api, _ = prefect_server
     samples, trains = _recipes(tmp_path)
     lake, log = Lake.open(str(tmp_path / "lake")), tmp_path / "worker.log"
@@ -135,13 +134,11 @@ def test_what_a_cancelled_run_started_ends_with_it(
         begun = time.monotonic()
         for run in (sampling, training):
             _post(f"{api}/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
-        _, alive = psutil.wait_procs(everything, timeout=WITHIN_S)
-        took = time.monotonic() - begun
-        if alive:  # a busy machine: how long it did take is part of the failure
-            psutil.wait_procs(alive, timeout=DEADLINE_S)
-            told = f"{len(alive)} processes alive after {WITHIN_S:.0f} s, gone after {time.monotonic() - begun:.0f} s"
-            pytest.fail(f"{told}: {[_line(p) for p in alive]}\n{log.read_text()[-3000:]}")
-        record_property("seconds", round(took, 1))
+        within = WITHIN_S + (BUSY_S if os.getloadavg()[0] > 2 * (os.cpu_count() or 1) else 0)
+        _, alive = psutil.wait_procs(everything, timeout=within)
+        print(f"all ended after {time.monotonic() - begun:.1f} s")  # shown by `pytest -s`
+        told = f"alive after {within:.0f} s: {[_line(p) for p in alive]}"
+        assert alive == [], f"{told}\n{log.read_text()[-3000:]}"
         left = {p.pid for p in marked(f"cancel-{os.getpid()}")} - {worker.pid}
         assert left == set(), "nothing that lost its parent either"
         for run in (sampling, training):
