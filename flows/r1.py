@@ -208,5 +208,5 @@ def _attempt() -> int:
 def _options(session: Session, name: str) -> dict[str, Any]:
     """How a node's task is shown, and its tag: the server limits how many tasks `gpu` run at a time."""
     node = session.nodes[name]
-    uses_gpu = node.step.kind == "train" or isinstance(node.params, GenerateParams)
+    uses_gpu = (node.step.kind == "train" and not node.kept) or isinstance(node.params, GenerateParams)
     return {"task_run_name": name, "tags": {"gpu"} if uses_gpu else set()}

@@ -1,7 +1,8 @@
 """OpenLineage events as files in the lake (`lineage/YYYY-MM-DD/HHMMSS.ffffff-RUN-TYPE.json`), for Marquez and others.
 
 A run is one attempt at a node: START as it begins, then COMPLETE at its commit, FAIL with the error, or ABORT where
-somebody stopped it; a killed process leaves a START alone. Names sort by time: a replay reads no event to order them.
+somebody stopped it. Names sort by time: a replay reads no event to order them. While it goes on a note of it lies in
+`attempts/`: of a killed process that stays, and `ends` writes what is missing.
 """
 
 import datetime as dt
@@ -29,14 +30,18 @@ from openlineage.client.facet_v2 import (
 from openlineage.client.serde import Serde
 from openlineage.client.uuid import generate_new_uuid, generate_static_uuid
 
-from r1data.errors import LakeError, RunStopped, StorageError
-from r1data.manifest import Manifest, Parent
+from r1data.errors import LakeError, RunStopped, StorageError, StoreUnavailable
+from r1data.lease import this_process
+from r1data.manifest import Manifest, Parent, find_manifest
+from r1data.params import Params
 from r1data.storage import Lake
 from schemas import TABLES
 
 PRODUCER = "https://github.com/r1data/r1data"
 NAMESPACE = "r1data"
 EVENTS = "lineage"
+ATTEMPTS = "attempts"
+LABEL = "lineage_run"
 LONGEST = 10_000
 STOPS = (RunStopped, KeyboardInterrupt)
 
@@ -53,6 +58,16 @@ class Run:
     commit: str = ""
 
 
+class Note(Params):
+    """An attempt that goes on, or whose process was killed: where it commits to, since when, and who it is."""
+
+    run: Run
+    folder: str
+    started: float
+    inputs: tuple[Parent, ...]
+    process: dict[str, str | int]
+
+
 RUN: ContextVar[Run | None] = ContextVar("run", default=None)
 
 
@@ -66,18 +81,32 @@ def run_id(job: str, key: str, started: float) -> str:
     return str(generate_static_uuid(dt.datetime.fromtimestamp(started, dt.UTC), f"{job}/{key}".encode()))
 
 
+def note_file(run: str) -> str:
+    """The object that says that an attempt goes on."""
+    return f"{ATTEMPTS}/{run}.json"
+
+
 @contextmanager
-def attempt(lake: Lake, run: Run, inputs: Sequence[Parent], started: float) -> Iterator[None]:
-    """START, and FAIL or ABORT if the work inside raises; the commit inside writes COMPLETE."""
+def attempt(lake: Lake, run: Run, folder: str, inputs: Sequence[Parent], started: float) -> Iterator[None]:
+    """START, and FAIL or ABORT if the work inside raises; the commit inside, to `folder`, writes COMPLETE."""
+    note = Note(run=run, folder=folder, started=started, inputs=tuple(inputs), process=this_process())
+    lake.write(note_file(run.id), note.model_dump_json().encode())
     _write(lake, run, ol.RunState.START, started, inputs)
     token = RUN.set(run)
     try:
         yield
     except BaseException as error:
-        _write_end(lake, run, inputs, error)
+        _write_end(lake, note, error)
         raise
     finally:
         RUN.reset(token)
+    lake.delete(note_file(run.id))
+
+
+def committed_by(lake: Lake, folder: str, run: str) -> Manifest | None:
+    """What that attempt has committed; None if nothing is there, or another attempt's."""
+    found = find_manifest(lake, folder)
+    return found if found and found.labels.get(LABEL) == run else None
 
 
 def write_complete(lake: Lake, manifest: Manifest) -> str:
@@ -92,8 +121,18 @@ def write_complete(lake: Lake, manifest: Manifest) -> str:
     return _write(lake, run, ol.RunState.COMPLETE, manifest.finished, manifest.parents, outputs=outputs)
 
 
-def _write_end(lake: Lake, run: Run, inputs: Sequence[Parent], error: BaseException) -> None:
-    """FAIL or ABORT; a store that refuses it does not hide the error itself."""
+def write_abort(lake: Lake, note: Note, why: str) -> str:
+    """START, which may have been lost too, and ABORT, now, of an attempt that ended without a word."""
+    _write(lake, note.run, ol.RunState.START, note.started, note.inputs)
+    told = error_message_run.ErrorMessageRunFacet(message=why, programmingLanguage="PYTHON")
+    return _write(lake, note.run, ol.RunState.ABORT, time.time(), note.inputs, {"errorMessage": told})
+
+
+def _write_end(lake: Lake, note: Note, error: BaseException) -> None:
+    """FAIL or ABORT; a store that refuses it does not hide the error itself.
+
+    Nothing where the commit was made and only what came after it failed: its COMPLETE is written later, by `ends`.
+    """
     state = ol.RunState.ABORT if isinstance(error, STOPS) else ol.RunState.FAIL
     told = error_message_run.ErrorMessageRunFacet(
         message=f"{type(error).__name__}: {error}"[:LONGEST],
@@ -101,8 +140,11 @@ def _write_end(lake: Lake, run: Run, inputs: Sequence[Parent], error: BaseExcept
         stackTrace="".join(traceback.format_exception(error))[-LONGEST:],
     )
     try:
-        _write(lake, run, state, time.time(), inputs, {"errorMessage": told})
-    except (LakeError, StorageError) as e:
+        if committed_by(lake, note.folder, note.run.id):
+            return
+        _write(lake, note.run, state, time.time(), note.inputs, {"errorMessage": told})
+        lake.delete(note_file(note.run.id))
+    except (LakeError, StorageError, StoreUnavailable) as e:
         error.add_note(f"nor could its lineage event be written: {e}")
 
 

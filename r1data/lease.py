@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def _acquire(
             return
         if held != seen:
             seen, since = held, time.monotonic()
-        if not held or _dead(held) or time.monotonic() - since > EXPIRES_S:
+        if not held or gone(held) or time.monotonic() - since > EXPIRES_S:
             lake.write(path, json.dumps({**me, "renewed": time.time()}).encode())
             time.sleep(SETTLED_S)  # of two who write at once the later one wins; both look again
             continue
@@ -93,12 +93,17 @@ def _owner(lake: Lake, path: str) -> dict[str, Any]:
 
 
 def _me() -> dict[str, Any]:
+    return {"owner": uuid.uuid4().hex, **this_process()}
+
+
+def this_process() -> dict[str, str | int]:
+    """What tells this process from any other, on any machine."""
     pid = os.getpid()
-    return {"owner": uuid.uuid4().hex, "host": _host(), "pid": pid, "process_started": _process_started(pid)}
+    return {"host": _host(), "pid": pid, "process_started": _process_started(pid)}
 
 
-def _dead(held: dict[str, Any]) -> bool:
-    """Whether its process was on this machine and is gone; clocks of others are not trusted."""
+def gone(held: Mapping[str, Any]) -> bool:
+    """Whether that process was on this machine and has ended; clocks of others are not trusted."""
     return held.get("host") == _host() and held.get("process_started") != _process_started(int(held.get("pid", 0)))
 
 

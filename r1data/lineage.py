@@ -11,7 +11,7 @@ from pathlib import Path
 
 from r1data.card import CARD, card
 from r1data.errors import LakeError
-from r1data.events import write_complete
+from r1data.events import LABEL, RUN, write_complete
 from r1data.ids import write_ids
 from r1data.manifest import MANIFEST, Manifest
 from r1data.storage import Lake
@@ -27,7 +27,10 @@ def commit(lake: Lake, manifest: Manifest) -> Manifest:
         )
     index = write_ids(lake, manifest)
     beside = (index,) if index else ()
-    done = manifest.model_copy(update={"beside": beside, "code": code_identity(), "finished": time.time()})
+    run = RUN.get()
+    labels = {**manifest.labels, **({LABEL: run.id} if run and run.job == manifest.name else {})}
+    told = {"beside": beside, "code": code_identity(), "finished": time.time(), "labels": labels}
+    done = manifest.model_copy(update=told)
     if done.kind == "dataset":
         lake.write(f"{done.path}/{CARD}", card(done).encode())
     lake.write(f"{done.path}/{MANIFEST}", done.model_dump_json(indent=1).encode())

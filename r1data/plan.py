@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from r1data.errors import CorruptShard
+from r1data.keeping import kept_checkpoints
 from r1data.manifest import Manifest, find_manifest, read_manifest
 from r1data.pins import pinned
 from r1data.recipe import Recipe
@@ -31,9 +32,11 @@ class PlanLine:
 
 
 def plan(lake: Lake, recipe: Recipe) -> list[PlanLine]:
-    """The fate of every node of the recipe on this lake, in order."""
-    done: dict[str, Manifest] = {}
-    return [_line(lake, recipe, node, done) for node in graph(pinned(recipe))]
+    """The fate of every node of the recipe on this lake, in order; raises what `kept_checkpoints` raises."""
+    nodes = graph(pinned(recipe))
+    kept = kept_checkpoints(lake, nodes)
+    done = dict(kept)
+    return [_kept(node, kept[node.name]) if node.kept else _line(lake, recipe, node, done) for node in nodes]
 
 
 def finished(lines: list[PlanLine]) -> bool:
@@ -57,6 +60,10 @@ def _line(lake: Lake, recipe: Recipe, node: Node, done: dict[str, Manifest]) -> 
         done[node.name] = manifest
         return PlanLine(node.name, node.stage, "done", f"{manifest.rows} rows", manifest)
     return PlanLine(node.name, node.stage, "run", _why(lake, recipe, node, digests))
+
+
+def _kept(node: Node, manifest: Manifest) -> PlanLine:
+    return PlanLine(node.name, node.stage, "done", f"kept: {node.kept}, {manifest.digest[:12]}", manifest)
 
 
 def _elsewhere(lake: Lake, node: Node) -> dict[str, Manifest]:

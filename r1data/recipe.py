@@ -6,7 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -250,6 +250,9 @@ class Recipe(Params):
     student_rl: GrpoParams
     evaluation: EvaluationParams
     cluster: ClusterParams = ClusterParams()
+    keep: dict[str, Annotated[str, Field(pattern="^@.")]] = Field(
+        default={}, description='checkpoints that are not trained, and the ref of each: zero = "@demo/zero"'
+    )
 
 
 def recipe_path(name: str) -> Path:
@@ -378,16 +381,8 @@ def _faults(error: ValidationError) -> list[str]:
 
 def _known_keys() -> list[str]:
     models = (
-        *(
-            SourceParams,
-            ModelSource,
-            SamplingParams,
-            GateSection,
-            GateExample,
-            TeacherParams,
-            JudgeParams,
-            TestWriterParams,
-        ),
+        *(SourceParams, ModelSource, SamplingParams, GateSection, GateExample),
+        *(TeacherParams, JudgeParams, TestWriterParams),
         *(NonReasoningParams, ThoughtParams, MixtureParams, PartParams, AskedParams, FeedbackParams, HumanParams),
         *(ColdStartParams, MixParams, Recipe, PreferenceParams, PairLengthParams, EvaluationParams),
         *(ClusterParams, RayParams, EngineParams, BudgetParams, DecontaminationParams, DedupParams),

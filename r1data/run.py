@@ -16,12 +16,14 @@ import polars as pl
 from r1data.checks.bands import check_bands
 from r1data.checks.expectations import held_before, validate
 from r1data.digest import digest_json, row_id
+from r1data.ends import write_ends
 from r1data.errors import RecipeError
 from r1data.events import RUN
 from r1data.gate_params import Band
 from r1data.generate.candidates import Desk, candidates
 from r1data.generate.fleet import Fleet
 from r1data.generate.sampling import Identity, Prompt
+from r1data.keeping import kept_checkpoints, kept_labels
 from r1data.launch import Child, TrainingJob, end_child, launch
 from r1data.manifest import Manifest, Rows, carried
 from r1data.mapping import Spread, map_here
@@ -209,6 +211,8 @@ class Session:
             require_answer(self.recipe.cluster.ray)
         self.lake = Lake.open(self.settings.lake)
         self.nodes = {n.name: n for n in graph(self.recipe)}
+        kept = kept_checkpoints(self.lake, self.nodes.values())
+        write_ends(self.lake, report=self.report)
         slots = threading.Semaphore(self.recipe.cluster.parallel)
         engine, scratch, waits = self.recipe.cluster.engine, self.settings.scratch, self.settings.lease == "wait"
         self.fleet = Fleet(self.lake, scratch, self.settings.python, self.settings.engine, slots, engine, self.report)
@@ -229,7 +233,8 @@ class Session:
         self.services = LocalServices(
             self.lake, self.recipe, str(recipe_path(self.recipe_name)), self.settings, self.fleet, desk
         )
-        told = (self.labels, self.report, waits, self.services.admit)
+        labels = {**self.labels, **kept_labels(kept, self.nodes.values())}
+        told = (labels, self.report, waits, self.services.admit, kept)
         self.runner = Runner(self.lake, self.recipe.name, self.services, *told, spread=self.spread)
         return self
 

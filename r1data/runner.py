@@ -16,6 +16,7 @@ import pyarrow as pa
 from r1data.digest import digest_json
 from r1data.errors import LakeError, StageFailed
 from r1data.events import Run, attempt, new_run_id, run_id
+from r1data.keeping import kept_checkpoints
 from r1data.lease import lease
 from r1data.lineage import code_identity, commit
 from r1data.manifest import (
@@ -60,6 +61,7 @@ class Runner:
 
     `admit` is asked before a ref moves, of datasets made now or found, and raises `CheckFailed` where it must not.
     `spread` computes the shards of map steps, here or on other machines.
+    `kept` has the checkpoints of nodes that are kept by reference, so that a ref that moves meanwhile changes nothing.
     Events name the Prefect flow run in `labels` as the parent run, else this runner's own `run_id`.
     """
 
@@ -70,12 +72,17 @@ class Runner:
     report: Callable[[str], None] = print
     wait_for_lease: bool = True
     admit: Callable[[Node, Manifest], None] = lambda node, manifest: None
+    kept: Mapping[str, Manifest] = field(default_factory=dict)
     done: dict[str, Manifest] = field(default_factory=dict)
     run_id: str = field(default_factory=new_run_id)
     spread: Spread = map_here
 
     def run(self, node: Node) -> tuple[Manifest, bool]:
         """The node's manifest, and whether it was there already."""
+        if node.kept:
+            return self._published(
+                node, self.kept.get(node.name) or kept_checkpoints(self.lake, [node])[node.name]
+            ), True
         inputs = {role: self._input(name) for role, name in node.inputs.items()}
         key = node.key({role: m.digest for role, m in inputs.items()})
         folder = node.folder(key)
@@ -84,10 +91,13 @@ class Runner:
             self.report(f"{node.name}: {node.step.name} ({node.step.kind})")
             skipped = self._compute_once(node, key, inputs)
             manifest = read_manifest(self.lake, folder)
+        return self._published(node, manifest), skipped
+
+    def _published(self, node: Node, manifest: Manifest) -> Manifest:
         self.admit(node, manifest)
         move_ref(self.lake, f"{self.recipe}/{node.name}", manifest)
         self.done[node.name] = manifest
-        return manifest, skipped
+        return manifest
 
     def _compute_once(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> bool:
         """Compute, unless another run that held the lease on this training has done it meanwhile."""
@@ -111,7 +121,8 @@ class Runner:
 
     def _compute(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> None:
         started = time.time()
-        with attempt(self.lake, self._attempt(node, key, started), parents(inputs), started):
+        run = self._attempt(node, key, started)
+        with attempt(self.lake, run, node.folder(key), parents(inputs), started):
             if node.step.kind == "train":
                 self.services.train(node, key, inputs)
                 if not is_committed(self.lake, node.folder(key)):

@@ -32,7 +32,8 @@ class Step:
 class Node:
     """A step in a recipe: `inputs` maps argument names to node names; those in `whole` are passed entire to a map.
 
-    An input `@REF` is no node of the recipe but what that ref of the lake points to when the node runs.
+    An input `@REF` is no node of the recipe but what that ref of the lake points to when the node runs. A node that is
+    `kept` (the name of a ref) is not run: it is the checkpoint that the ref has.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Node:
     params: Params
     inputs: Mapping[str, str] = field(default_factory=dict)
     whole: frozenset[str] = frozenset()
+    kept: str = ""
 
     @property
     def needs(self) -> set[str]:

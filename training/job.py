@@ -80,6 +80,8 @@ def open_job(arguments: argparse.Namespace, kind: type[Params]) -> Job:
     """The job of a command line: inputs are the recipe's refs."""
     recipe = pinned(load_recipe(arguments.recipe))
     node = node_named(recipe, arguments.node)
+    if node.kept:
+        raise RecipeError(f"{node.name}: kept by reference to {node.kept!r}", "take it out of [keep] to train it")
     if not isinstance(node.params, kind):
         other = f"python -m {node.step.module}" if node.step.module else "`r1 run`"
         raise RecipeError(f"{node.name}: a node of step {node.step.name}, not one of this program", f"use {other}")

@@ -2,22 +2,29 @@
 
 Prefect's documented zombie automation takes suspended runs for dead. This looks at RUNNING ones alone: without a
 heartbeat for three of its periods a run is Crashed. Crashed runs of deployments tagged `rerun` are scheduled again,
-twice at most and within an hour; what they finished is in the lake and skipped.
+twice at most and within an hour; what they finished is in the lake and skipped. Both are said: in the
+run's state, in the log, to a person as `flows.notify` does, and in the lake, where what it had begun gets its ABORT.
 """
 
 import asyncio
 import datetime as dt
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import PrefectException
 from prefect.states import Crashed, Scheduled
 
 from flows.environment import HEARTBEAT_S
+from flows.notify import notify
+from r1data.ends import write_ends
+from r1data.errors import R1Error
+from r1data.settings import Settings
+from r1data.storage import Lake
 
 EVERY_S = 30.0
 SILENT_S = 3.0 * HEARTBEAT_S
@@ -26,20 +33,46 @@ ATTEMPTS = 3
 TAG = "rerun"
 PAGE = 200
 
+Tell = Callable[[str, str, str], None]
 
-async def reap(client: PrefectClient, silent_s: float = SILENT_S, say: Callable[[str], None] = print) -> None:
-    """Look once."""
+
+async def reap(
+    client: PrefectClient,
+    silent_s: float = SILENT_S,
+    say: Callable[[str], None] = print,
+    tell: Tell = notify,
+) -> None:
+    """Look once; `tell` gets a subject, a text and what to file it under, once for every run that changed."""
+    news: dict[UUID, tuple[FlowRun, list[str]]] = {}
+
+    async def change(run: FlowRun, state: State[Any], told: str) -> None:
+        await client.set_flow_run_state(run.id, state, force=True)
+        say(f"{run.name} ({run.id}): {told}")
+        news.setdefault(run.id, (run, []))[1].append(told)
+
     for run in await _in_state(client, StateType.RUNNING):
         silent = _now() - await _last_sign(client, run)
         if silent.total_seconds() > silent_s:
             told = f"no heartbeat for {silent.total_seconds():.0f} s: its process or machine is gone"
-            await client.set_flow_run_state(run.id, Crashed(message=told), force=True)
-            say(f"{run.name} ({run.id}): {told}")
+            await change(run, Crashed(message=told), told)
     for run in await _in_state(client, StateType.CRASHED):
         if await _to_run_again(client, run):
+            why = (run.state and run.state.message) or "its process ended"
             told = f"run again after a crash, attempt {run.run_count + 1} of {ATTEMPTS}"
-            await client.set_flow_run_state(run.id, Scheduled(name="AwaitingRetry", message=told), force=True)
-            say(f"{run.name} ({run.id}): {told}")
+            await change(run, Scheduled(name="AwaitingRetry", message=f"{told}; the crash: {why}"), told)
+    for run, lines in news.values():
+        await asyncio.to_thread(_write_ends, run, say)
+        text = "\n".join(lines if lines[-1].startswith("run again") else [*lines, "not run again"])
+        await asyncio.to_thread(tell, f"{run.name}: crashed", f"{text}\n\nflow run {run.id}", "reaper")
+
+
+def _write_ends(run: FlowRun, say: Callable[[str], None]) -> None:
+    """ABORT for what the run had begun in its lake; a lake that cannot be reached from here is said."""
+    try:
+        lake = Lake.open(Settings.from_environment(lake=run.parameters.get("lake")).lake)
+        write_ends(lake, lambda note: note.run.parent == str(run.id), say)
+    except R1Error as e:
+        say(f"{run.name} ({run.id}): its lineage has no end yet: {e}")
 
 
 async def watch(silent_s: float = SILENT_S, every_s: float = EVERY_S, say: Callable[[str], None] = print) -> None:

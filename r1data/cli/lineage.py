@@ -64,11 +64,14 @@ def push(
 
     Example: r1 lineage push http://localhost:5000 --since 7d
     """
+    from r1data.ends import write_ends
     from r1data.replay import Backend, moment, stored, told
     from r1data.replay import push as push_events
 
     there = opened(context, lake)
     backend = Backend(url, settings_of(context, lake).openlineage_key)
+    if not dry_run:
+        write_ends(there)
     events = stored(there, moment(since) if since else None)
     print(f"lake {there.uri()}: {told(events)}")
     if dry_run:

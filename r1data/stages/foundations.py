@@ -17,7 +17,8 @@ def nodes(recipe: Recipe) -> list[Node]:
         *_problems(recipe, sources),
         Node("problems/drops", "foundations", PROBLEM_DROPS, sources),
     ]
-    if recipe.base.pretrain or recipe.student.pretrain:
+    models = {"base": recipe.base, "student_base": recipe.student}
+    if any(source.pretrain for name, source in models.items() if name not in recipe.keep):
         params = CorpusParams(documents=recipe.corpus_documents, seed=recipe.seed, template=recipe.chat_template)
         found.append(Node("corpus", "foundations", CORPUS, params, {"problems": "problems"}))
     return [*found, base(recipe, "base", recipe.base), base(recipe, "student_base", recipe.student)]

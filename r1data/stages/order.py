@@ -2,12 +2,13 @@
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Literal, get_args
 
 from r1data.errors import RecipeError
 from r1data.recipe import Recipe
 from r1data.stages import cold_start, evaluate, foundations, mix, rewards, training
-from r1data.step import Node
+from r1data.step import ELSEWHERE, Node
 
 # A type, so that Prefect's form of a single stage lists the same names
 StageName = Literal[
@@ -29,20 +30,23 @@ STAGES: tuple[str, ...] = get_args(StageName)
 
 def graph(recipe: Recipe) -> list[Node]:
     """All nodes of a recipe, inputs before users."""
-    nodes = [
-        *foundations.nodes(recipe),
-        *training.zero(recipe),
-        *cold_start.nodes(recipe),
-        *training.dev1(recipe),
-        *training.dev2(recipe),
-        *mix.nodes(recipe),
-        training.dev3(recipe),
-        *rewards.nodes(recipe),
-        *training.r1(recipe),
-        training.distill(recipe),
-        *training.student_rl(recipe),
-        *evaluate.nodes(recipe),
-    ]
+    nodes = _with_kept(
+        recipe,
+        [
+            *foundations.nodes(recipe),
+            *training.zero(recipe),
+            *cold_start.nodes(recipe),
+            *training.dev1(recipe),
+            *training.dev2(recipe),
+            *mix.nodes(recipe),
+            training.dev3(recipe),
+            *rewards.nodes(recipe),
+            *training.r1(recipe),
+            training.distill(recipe),
+            *training.student_rl(recipe),
+            *evaluate.nodes(recipe),
+        ],
+    )
     _check(nodes)
     return nodes
 
@@ -70,6 +74,21 @@ def needs_of_nodes(nodes: Iterable[Node], stage: str) -> dict[str, set[str]]:
     """For every node of a stage, in order, the nodes of that stage that it uses."""
     inside = {n.name: n for n in nodes if n.stage == stage}
     return {n.name: n.needs & inside.keys() for n in inside.values()}
+
+
+def _with_kept(recipe: Recipe, nodes: list[Node]) -> list[Node]:
+    """The nodes, those of [keep] without inputs; what is below them served their training alone and goes."""
+    trained = [n.name for n in nodes if n.step.kind == "train"]
+    for name in recipe.keep:
+        if name not in trained:
+            near = difflib.get_close_matches(name, trained, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise RecipeError(f"recipe {recipe.name}, [keep]: no training {name!r}", f"{hint}{', '.join(trained)}")
+    refs = {name: ref.removeprefix(ELSEWHERE) for name, ref in recipe.keep.items()}
+    below = tuple(f"{name}/" for name in refs)
+    return [
+        replace(n, inputs={}, kept=refs[n.name]) if n.name in refs else n for n in nodes if not n.name.startswith(below)
+    ]
 
 
 def _check(nodes: list[Node]) -> None:

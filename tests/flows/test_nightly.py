@@ -1,4 +1,4 @@
-"""Nights on a real server: two never overlap, nothing new is said, and a person is told of faults."""
+"""Nights on a real server: two never overlap, nothing new is said, new problems flow through, faults are told."""
 
 import json
 import shutil
@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
+import pyarrow as pa
 import pytest
 
-from r1data.refs import list_refs
+import r1data
+from r1data.recipe import load_recipe, recipe_path
+from r1data.refs import list_refs, move_ref, resolve
+from r1data.stages import graph
 from r1data.storage import Lake
 from tests.running import environment
 
@@ -117,3 +122,65 @@ def test_nothing_new_is_said_and_what_is_there_published(
     assert len(_post(f"{api}/flow_runs/filter", {})) == 1, "no stage was started"
     (page,) = _post(f"{api}/artifacts/filter", {"artifacts": {"key": {"any_": ["smoke-nightly"]}}})
     assert "| r1 | first |" in page["data"]
+
+
+def test_new_problems_flow_through_and_nothing_is_trained(
+    finished: Lake, prefect_server: tuple[str, Path], tmp_path: Path
+) -> None:
+    api, _ = prefect_server
+    lake = Lake.open(str(tmp_path / "lake"))
+    shutil.copytree(finished.root, lake.root)
+    trained = [n.name for n in graph(load_recipe("smoke")) if n.step.kind == "train"]
+    for name in ("r1", "distill"):
+        move_ref(lake, f"current/smoke/{name}", resolve(lake, f"smoke/{name}"))
+    before, events = {ref: resolve(lake, ref) for ref in list_refs(lake)}, lake.names("lineage")
+    old, answers = _problems(lake), _recorded(lake)
+    text = (
+        recipe_path("smoke").read_text().replace("size = 24\n", "size = 30\n").replace("size = 120\n", "size = 160\n")
+    )
+    keep = "".join(f'{name} = "@smoke/{name}"\n' for name in trained)
+    night = tmp_path / "night.toml"
+    night.write_text(f"{text}\n[keep]\n{keep}")
+    code = f"from flows.nightly import nightly; nightly(recipe={str(night)!r}, lake={lake.url!r}, return_state=True)"
+    status, out = _night(api, tmp_path, code)
+    assert status == 0, out[-3000:]
+    state = _state(api, f"nightly-{night}")
+    assert (state["type"], "nodes were to run" in state["message"]) == ("COMPLETED", True), state
+    new = _problems(lake).join(old, on=["problem_id", "split"], how="anti")  # a known one may be held out now
+    fresh = set(new["problem_id"])
+    known = set(old["problem_id"]) - fresh
+    asked = {problem: n - answers.get(problem, 0) for problem, n in _recorded(lake).items()}
+    assert {problem for problem, n in asked.items() if n} == fresh & asked.keys() != set()
+    assert {asked[problem] for problem in new.filter(split="eval")["problem_id"]} == {4 * 9}, (
+        "samples of every checkpoint"
+    )
+    begun = {json.loads(lake.read(n))["job"]["name"] for n in set(lake.names("lineage")) - set(events)}
+    assert begun & {f"smoke/{name}" for name in trained} == set()
+    for name in (*(f"smoke/{n}" for n in trained), "current/smoke/r1", "current/smoke/distill"):
+        assert resolve(lake, name).path == before[name].path
+    assert (made := resolve(lake, "smoke/sft_mix")).digest != before["smoke/sft_mix"].digest
+    assert made.labels["kept dev2"] == f"smoke/dev2@{before['smoke/dev2'].digest}"
+    for ref in ("smoke/cold_start", "smoke/sft_mix/reasoning"):
+        rows = _ids(lake, ref)
+        assert rows & known, f"{ref}: rows of known problems"
+        assert rows & fresh, f"{ref}: rows of new problems"
+    status, out = _night(api, tmp_path, code)
+    assert _state(api, f"nightly-{night}")["message"].startswith("nothing new: all "), out[-3000:]
+
+
+def _ids(lake: Lake, ref: str) -> set[str]:
+    """The problems that a table's rows are about."""
+    return set(r1data.scan(ref, lake.url).collect()["problem_id"])
+
+
+def _problems(lake: Lake) -> pl.DataFrame:
+    return r1data.scan("smoke/problems", lake.url).select("problem_id", "split").collect()
+
+
+def _recorded(lake: Lake) -> dict[str, int]:
+    """How many answers of the engine are recorded of each problem."""
+    parts = [
+        lake.read_table(n, None, ["candidate_id", "problem_id"]) for n in lake.names("calls") if n.endswith(".parquet")
+    ]
+    found = pl.DataFrame(pa.concat_tables(parts)).unique("candidate_id").group_by("problem_id").len()
+    return dict(found.iter_rows())

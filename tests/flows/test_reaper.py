@@ -2,6 +2,8 @@
 
 import asyncio
 import datetime as dt
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ import pytest
 from prefect.client.orchestration import PrefectClient
 
 from flows.ops.reaper import reap
+from r1data.events import Note, Run, new_run_id, note_file
+from r1data.storage import Lake
+from tests.running import environment
 
 
 def _post(url: str, body: dict[str, Any] | list[dict[str, Any]]) -> Any:
@@ -36,12 +41,13 @@ def _state(api: str, run: str) -> tuple[str, str]:
     return state["type"], state["name"]
 
 
-def _reap(api: str, silent_s: float) -> list[str]:
+def _reap(api: str, silent_s: float, told: list[str] | None = None) -> list[str]:
     said: list[str] = []
+    news = [] if told is None else told
 
     async def once() -> None:
         async with PrefectClient(api) as client:
-            await reap(client, silent_s, said.append)
+            await reap(client, silent_s, said.append, lambda *line: news.append(": ".join(line)))
 
     asyncio.run(once())
     return said
@@ -54,10 +60,17 @@ def test_silent_runs_crash_and_are_run_again_twice(prefect_server: tuple[str, Pa
     lost, other = _run(api, again, "RUNNING"), _run(api, never, "RUNNING")
     waits, ended = _run(api, again, "RUNNING", "PAUSED"), _run(api, again, "RUNNING", "COMPLETED")
     assert _reap(api, silent_s=60) == [], "they began a moment ago"
-    said = "\n".join(_reap(api, silent_s=0))
+    news: list[str] = []
+    said = "\n".join(_reap(api, silent_s=0, told=news))
+    assert len(news) == 2, "a message each"
+    (again_told,), (never_told,) = ([line for line in news if run in line] for run in (lost, other))
+    assert "\nrun again after a crash, attempt 2 of 3\n" in again_told
+    assert "\nnot run again\n" in never_told
     assert f"{lost}): no heartbeat for" in said
     assert f"{lost}): run again after a crash, attempt 2 of 3" in said
     assert _state(api, lost) == ("SCHEDULED", "AwaitingRetry")
+    message = httpx.get(f"{api}/flow_runs/{lost}", timeout=30).json()["state"]["message"]
+    assert message.startswith("run again after a crash, attempt 2 of 3; the crash: no heartbeat for ")
     assert _state(api, other) == ("CRASHED", "Crashed"), "its deployment does not say `rerun`"
     assert _state(api, waits)[0] == "PAUSED", "it waits for a person"
     assert _state(api, ended)[0] == "COMPLETED"
@@ -67,6 +80,33 @@ def test_silent_runs_crash_and_are_run_again_twice(prefect_server: tuple[str, Pa
         assert httpx.get(f"{api}/flow_runs/{lost}", timeout=30).json()["run_count"] == attempt
         _reap(api, silent_s=0)
     assert _state(api, lost) == ("CRASHED", "Crashed"), "three attempts are enough"
+
+
+@pytest.mark.slow
+def test_a_person_and_the_lineage_are_told(
+    prefect_server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `make up` runs it, in a process of its own that knows the server and the lake by its environment."""
+    api, _ = prefect_server
+    lost, lake = _run(api, _deployment(api, "again", ["rerun"]), "RUNNING"), Lake.open(str(tmp_path / "lake"))
+    run = Run("tiny/zero", new_run_id(), lost)
+    elsewhere: dict[str, str | int] = {"host": "far/away", "pid": 1, "process_started": "1"}
+    note = Note(run=run, folder="data/zero/none", started=time.time(), inputs=(), process=elsewhere)
+    lake.write(note_file(run.id), note.model_dump_json().encode())
+    code = "import asyncio; from prefect.client.orchestration import get_client; from flows.ops.reaper import reap\n"
+    code += (
+        "async def once():\n    async with get_client() as client:\n        await reap(client, 0)\nasyncio.run(once())"
+    )
+    told = {"PREFECT_API_URL": api, "PREFECT_HOME": str(tmp_path / "own"), "R1_LAKE": lake.url}
+    (tmp_path / "own").mkdir()
+    command, env = [sys.executable, "-c", code], environment(tmp_path / "scratch", told)
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert [n.rpartition("-")[2] for n in lake.names("lineage")] == ["start.json", "abort.json"]
+    assert lake.names("attempts") == []
+    (alert,) = _post(f"{api}/artifacts/filter", {"artifacts": {"key": {"any_": ["reaper-alert"]}}})
+    assert lost in alert["data"]
+    assert "run again after a crash, attempt 2 of 3" in alert["data"]
 
 
 @pytest.mark.slow
