@@ -30,7 +30,7 @@ from r1data.gate_params import ColdStartGate, GateExample, GateSection
 from r1data.languages import KNOWN, code_of
 from r1data.params import Params
 from r1data.sampling_params import SamplingParams
-from r1data.spending import BudgetParams
+from r1data.spending import BudgetParams, GpuParams
 from r1data.training_params import GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams
 
 SHIPPED = Path(__file__).resolve().parent.parent / "flows" / "recipes"
@@ -163,15 +163,8 @@ class EvaluationParams(Params):
     sampling: SamplingParams
     bootstrap: int = 2_000
     checkpoints: tuple[str, ...] = (
-        "base",
-        "zero",
-        "dev1",
-        "dev2",
-        "dev3",
-        "r1",
-        "student_base",
-        "distill",
-        "student_rl",
+        *("base", "zero", "dev1", "dev2", "dev3", "r1"),
+        *("student_base", "distill", "student_rl"),
     )
 
     @model_validator(mode="after")
@@ -211,6 +204,7 @@ class ClusterParams(Params):
     rollouts: Literal["server", "in_process"] = Field(
         default="server", description="the warm server, or vLLM inside the training job"
     )
+    gpu: GpuParams = GpuParams()
     engine: EngineParams = EngineParams()
     budget: BudgetParams = BudgetParams()
 
@@ -394,7 +388,7 @@ def _known_keys() -> list[str]:
         ),
         *(NonReasoningParams, ThoughtParams, MixtureParams, PartParams, AskedParams, FeedbackParams, HumanParams),
         *(ColdStartParams, MixParams, Recipe, PreferenceParams, PairLengthParams, EvaluationParams),
-        *(ClusterParams, EngineParams, BudgetParams, DecontaminationParams, DedupParams),
+        *(ClusterParams, GpuParams, EngineParams, BudgetParams, DecontaminationParams, DedupParams),
         *(GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams),
     )
     return sorted({key for model in models for key in model.model_fields})

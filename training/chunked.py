@@ -28,7 +28,7 @@ class _LogProbs(torch.autograd.Function):
     ) -> torch.Tensor:
         found = torch.empty(len(targets), device=hidden.device)
         for i in range(0, len(targets), chunk):
-            logits = (hidden[i : i + chunk] @ weight.t()).float() / temperature
+            logits = (hidden[i : i + chunk] @ weight.t()).float().div_(temperature)
             found[i : i + chunk] = -F.cross_entropy(logits, targets[i : i + chunk], reduction="none")
         ctx.save_for_backward(hidden, weight, targets)
         ctx.temperature, ctx.chunk = temperature, chunk
@@ -43,7 +43,7 @@ class _LogProbs(torch.autograd.Function):
         for i in range(0, len(targets), ctx.chunk):
             part, wanted = hidden[i : i + ctx.chunk], targets[i : i + ctx.chunk, None]
             scale = gradient[i : i + ctx.chunk, None] / ctx.temperature
-            slope = torch.softmax((part @ weight.t()).float() / ctx.temperature, -1).mul_(-scale)
+            slope = torch.softmax((part @ weight.t()).float().div_(ctx.temperature), -1).mul_(-scale)
             slope = slope.scatter_add_(1, wanted, scale).to(hidden.dtype)
             to_hidden[i : i + ctx.chunk] = slope @ weight
             to_weight += slope.t() @ part
