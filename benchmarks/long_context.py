@@ -1,6 +1,6 @@
 """Peak memory of the loss over a vocabulary of 150,000 tokens: all logits at once, and in chunks of 512 positions.
 
-python -m benchmarks.long_context        (3 minutes of a core, 5 GB)
+python -m benchmarks.long_context        (3 minutes of a core, 3 GB)
 
 Forward and backward of one sequence through a Qwen2 decoder of one layer (hidden size 64, fp32, on CPU), so that the
 loss is nearly all there is. Measured is the growth of the process's resident memory. All logits of 32,768 positions
@@ -19,8 +19,8 @@ from r1data.sizing import GB
 from training.chunked import summed_loss
 
 VOCABULARY, HIDDEN, CHUNK = 150_000, 64, 512
-WHOLE = (1024, 2048)
-CHUNKED = (2048, 8192, 32768)
+WHOLE = (512, 1024)
+CHUNKED = (2048, 32768)
 
 
 def model() -> Any:
