@@ -31,7 +31,7 @@ from r1data.languages import KNOWN, code_of
 from r1data.params import Params
 from r1data.ray_params import RayParams
 from r1data.sampling_params import SamplingParams
-from r1data.spending import BudgetParams
+from r1data.spending import BudgetParams, GpuParams
 from r1data.training_params import GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams
 
 SHIPPED = Path(__file__).resolve().parent.parent / "flows" / "recipes"
@@ -205,6 +205,7 @@ class ClusterParams(Params):
     rollouts: Literal["server", "in_process"] = Field(
         default="server", description="the warm server, or vLLM inside the training job"
     )
+    gpu: GpuParams = GpuParams()
     engine: EngineParams = EngineParams()
     budget: BudgetParams = BudgetParams()
 
@@ -385,7 +386,7 @@ def _known_keys() -> list[str]:
         *(TeacherParams, JudgeParams, TestWriterParams),
         *(NonReasoningParams, ThoughtParams, MixtureParams, PartParams, AskedParams, FeedbackParams, HumanParams),
         *(ColdStartParams, MixParams, Recipe, PreferenceParams, PairLengthParams, EvaluationParams),
-        *(ClusterParams, RayParams, EngineParams, BudgetParams, DecontaminationParams, DedupParams),
+        *(ClusterParams, RayParams, GpuParams, EngineParams, BudgetParams, DecontaminationParams, DedupParams),
         *(GrpoParams, OptimizerParams, PretrainParams, RewardModelParams, SftParams),
     )
     return sorted({key for model in models for key in model.model_fields})

@@ -19,6 +19,7 @@ from r1data.digest import digest_json, row_id
 from r1data.ends import write_ends
 from r1data.errors import RecipeError
 from r1data.events import RUN
+from r1data.fitting import fitting, refuse
 from r1data.gate_params import Band
 from r1data.generate.candidates import Desk, candidates
 from r1data.generate.fleet import Fleet
@@ -117,6 +118,7 @@ class LocalServices:
 
     def train(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> None:
         """Start the node's training main; reinforcement learning gets the warm server of its architecture."""
+        refuse(self.recipe, fitting(self.recipe, [node]))
         uses_engine = node.step.name == "grpo" and self.recipe.cluster.rollouts == "server"
         held = self.fleet.hold(inputs["init"], driven=True) if uses_engine else nullcontext()
         with held as backends, nullcontext() if uses_engine else self.fleet.slots:

@@ -34,6 +34,15 @@ class BudgetParams(Params):
         return f"{gpu_hours * self.gpu_hour_price:,.2f} {self.currency}" if self.gpu_hour_price else ""
 
 
+class GpuParams(Params):
+    """What one GPU has; outside every cache key. Without memory no training is refused, without speed none timed."""
+
+    memory_gb: float | None = Field(default=None, gt=0, description="10^9 bytes; r1 plan refuses what needs more")
+    tflops: float | None = Field(
+        default=None, gt=0, description="that a training keeps up: two fifths of a GPU's peak in bf16 is usual"
+    )
+
+
 @dataclass
 class Spending:
     """The ledger of one run, shared by all its nodes; for threads."""

@@ -2,9 +2,14 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from r1data.params import Params
+
+
+def _unset(value: int) -> bool:
+    """Settings of memory that are off stay out of the key: checkpoints made before there were any keep theirs."""
+    return not value
 
 
 class ArchitectureParams(Params):
@@ -32,6 +37,15 @@ class OptimizerParams(Params):
     zero_stage: Literal[0, 1, 2, 3] = 2
     dtype: Literal["float32", "bfloat16"] = "float32"
     micro_batch: int = 32
+    gradient_checkpointing: bool = Field(
+        default=False, exclude_if=_unset, description="compute a layer's activations again instead of keeping them"
+    )
+    loss_chunk: int = Field(
+        default=0,
+        ge=0,
+        exclude_if=_unset,
+        description="positions whose logits exist at a time; 0: all of a micro-batch",
+    )
 
 
 class PretrainParams(Params):
@@ -56,8 +70,22 @@ class SftParams(Params):
     epochs: int = 2
     batch: int = 32
     max_length: int = 256
+    pack_tokens: int = Field(
+        default=0,
+        ge=0,
+        exclude_if=_unset,
+        description="examples of a batch lie end to end in rows of at most so many tokens; 0: one a row, padded",
+    )
     save_every: int = 200
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _room(self) -> "SftParams":
+        if 0 < self.pack_tokens < self.max_length:
+            raise ValueError(
+                f"pack_tokens {self.pack_tokens} is less than max_length {self.max_length}: no row for one"
+            )
+        return self
 
 
 class RewardModelParams(Params):

@@ -27,6 +27,7 @@ from training import states
 from training.builds import free_abandoned_locks
 from training.job import Stopped
 from training.keeping import Keeper
+from training.packing import packs
 from training.schedule import Rows, batches, learning_rate
 
 Weights = dict[str, torch.Tensor]
@@ -65,6 +66,7 @@ class Trainer:
     rank: int
     world: int
     updates_per_step: int = 1
+    pack_tokens: int = 0
     step: int = 0
     keeper: Keeper | None = None
     metrics: list[dict[str, float]] = field(default_factory=list)
@@ -78,7 +80,11 @@ class Trainer:
                 f"batch {self.batch} does not divide over {self.world} ranks in micro-batches of {self.micro}",
                 "choose optimizer.micro_batch, batch and [cluster] ranks so that they divide",
             )
-        self.accumulation = per_rank // self.micro
+        # packs differ in number from step to step: `backward` is told which is the last
+        self.accumulation = 1 if self.pack_tokens else per_rank // self.micro
+        if self.params.gradient_checkpointing:
+            self.model.train()  # layers of transformers do it in training mode only
+            self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.asked_to_stop = False
         optimizer = torch.optim.AdamW(
             self.model.parameters(),
@@ -105,17 +111,22 @@ class Trainer:
         return torch.device(self.engine.device)
 
     def mine(self, rows: Rows) -> list[Rows]:
-        """This rank's share of a global batch, in micro-batches."""
+        """This rank's share of a global batch of rows, in micro-batches; see `packs` for packed ones."""
         share = rows[self.rank :: self.world]
         return [share[i : i + self.micro] for i in range(0, len(share), self.micro)]
 
-    def backward(self, loss: torch.Tensor) -> None:
-        """Accumulate the gradient of a part of the global loss; the last part of an update changes the weights."""
+    def backward(self, loss: torch.Tensor, last: bool | None = None) -> None:
+        """Accumulate the gradient of a part of the global loss; the last part of an update changes the weights.
+
+        Which one is the last is counted, or said where parts differ in number.
+        """
         if not torch.isfinite(loss):
             raise StageFailed(f"step {self.step + 1}: the loss is {loss.item()}", self._remedy())
         rate = learning_rate(self.params, self.engine.global_steps, self.total * self.updates_per_step)
         for group in self.engine.optimizer.param_groups:
             group["lr"] = rate
+        if last is not None:
+            self.engine.set_gradient_accumulation_boundary(last)
         self.engine.backward(loss * self.world * self.accumulation)
         self.engine.step()
 
@@ -244,12 +255,17 @@ def train_supervised(
     save_every: int,
     part: Callable[[Rows, Rows], torch.Tensor],
 ) -> None:
-    """All steps over batches of rows; `part(micro, rows)` is a micro-batch's part of the loss of its batch."""
+    """All steps over batches of rows; `part(micro, rows)` is a micro-batch's part of the loss of its batch.
+
+    With `trainer.pack_tokens` a micro-batch is a pack, which may be empty: other ranks have one more.
+    """
+    most = trainer.pack_tokens
     for rows in batches(lengths, trainer.batch, seed, trainer.step, trainer.total):
         total = torch.zeros(1)
-        for micro in trainer.mine(rows):
+        micros = packs(rows, lengths, most, trainer.world)[trainer.rank] if most else trainer.mine(rows)
+        for i, micro in enumerate(micros, 1):
             loss = part(micro, rows)
-            trainer.backward(loss)
+            trainer.backward(loss, i == len(micros) if most else None)
             total += loss.detach().cpu()
         (loss_now,) = trainer.total_over_ranks(total)
         told = {"loss": loss_now, "grad_norm": trainer.grad_norm()}

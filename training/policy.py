@@ -11,8 +11,9 @@ import torch
 
 from r1data.errors import ModelError
 from r1data.training_params import GrpoParams
+from training.chunked import logprobs_of
 from training.core import Trainer
-from training.losses import aggregation_weights, clipped_objective, importance, k3, token_logprobs
+from training.losses import aggregation_weights, clipped_objective, importance, k3
 from training.reference import Reference
 from training.rollout import Sample
 from training.schedule import Rows
@@ -89,8 +90,7 @@ class PolicyStep:
 
     def _logprobs(self, batch: Batch) -> torch.Tensor:
         """[rows, length - 1] under the policy, with a gradient while an update runs."""
-        logits = self.trainer.engine(input_ids=batch.ids).logits
-        return token_logprobs(logits, batch.ids, self.params.temperature)
+        return logprobs_of(self.trainer.engine, batch.ids, self.params.temperature, self.params.optimizer.loss_chunk)
 
     def _micro(self, rows: Rows, weight: torch.Tensor, old: torch.Tensor | None) -> torch.Tensor:
         """Backward of one micro-batch; sums of (loss, KL, clipped, mismatch, tokens)."""

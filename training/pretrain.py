@@ -13,10 +13,10 @@ from r1data.errors import RecipeError
 from r1data.runner import frame_of
 from r1data.training_params import ArchitectureParams, PretrainParams
 from training.checkpoint import commit_checkpoint
+from training.chunked import summed_loss
 from training.core import Trainer, start, train_supervised
 from training.job import Job, run
 from training.keeping import Keeper
-from training.losses import completion_loss
 from training.schedule import Rows, batch_size
 from training.tokens import EOS, PAD, encode, labelled, trained_tokenizer
 
@@ -51,8 +51,9 @@ def train(job: Job) -> None:
 
     def part(micro: Rows, rows: Rows) -> torch.Tensor:
         inputs, labels = labelled([prompts[i] for i in micro], [learnt[i] for i in micro])
-        logits = trainer.engine(input_ids=inputs.to(trainer.device)).logits
-        return completion_loss(logits, labels.to(trainer.device)) / max(1.0, float(counts[rows].sum()))
+        device, chunk = trainer.device, params.optimizer.loss_chunk
+        loss = summed_loss(trainer.engine, inputs.to(device), labels.to(device), chunk)
+        return loss / max(1.0, float(counts[rows].sum()))
 
     train_supervised(trainer, lengths, params.seed, params.save_every, part)
     cut = sum(len(a) < len(b) for a, b in zip(learnt, whole, strict=True))

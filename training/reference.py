@@ -6,8 +6,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from r1data.training_params import GrpoParams
+from training.chunked import logprobs_of
 from training.core import Weights, load_model
-from training.losses import token_logprobs
 
 
 class Reference:
@@ -16,6 +16,7 @@ class Reference:
     def __init__(self, folder: Path, params: GrpoParams, device: torch.device) -> None:
         self.model = None
         self.replaced = False
+        self.chunk = params.optimizer.loss_chunk
         if params.kl:
             self.model = load_model(AutoModelForCausalLM, folder, params.optimizer.dtype).eval().to(device)
 
@@ -36,4 +37,4 @@ class Reference:
         """[rows, length - 1], or None without a KL term."""
         if self.model is None:
             return None
-        return token_logprobs(self.model(input_ids=ids).logits, ids, temperature)
+        return logprobs_of(self.model, ids, temperature, self.chunk)

@@ -13,10 +13,11 @@ from r1data.errors import RecipeError
 from r1data.runner import frame_of
 from r1data.training_params import SftParams
 from training.checkpoint import commit_checkpoint
+from training.chunked import summed_loss
 from training.core import Trainer, load_model, start, train_supervised
 from training.job import Job, run
 from training.keeping import Keeper
-from training.losses import completion_loss
+from training.packing import attend_within, nothing, packed
 from training.schedule import Rows, batch_size, steps_per_epoch
 from training.tokens import encode, labelled, load_tokenizer
 
@@ -41,13 +42,24 @@ def train(job: Job) -> None:
     lengths = sizes + np.array([len(p) for p in prompts])
     steps = params.epochs * steps_per_epoch(len(prompts), batch)
     model = load_model(AutoModelForCausalLM, folder, params.optimizer.dtype)
-    trainer = Trainer(model, params.optimizer, steps, batch, job.scratch, rank, world, keeper=Keeper(job, rank))
+    if params.pack_tokens:
+        attend_within(model)
+    keeper, pack_tokens = Keeper(job, rank), params.pack_tokens
+    trainer = Trainer(
+        model, params.optimizer, steps, batch, job.scratch, rank, world, pack_tokens=pack_tokens, keeper=keeper
+    )
     trainer.resume()
+    chunk, device = params.optimizer.loss_chunk, trainer.device
 
     def part(micro: Rows, rows: Rows) -> torch.Tensor:
-        inputs, labels = labelled([prompts[i] for i in micro], [completions[i] for i in micro])
-        logits = trainer.engine(input_ids=inputs.to(trainer.device)).logits
-        return completion_loss(logits, labels.to(trainer.device)) / float(sizes[rows].sum())
+        chosen = [prompts[i] for i in micro], [completions[i] for i in micro]
+        if params.pack_tokens:
+            pack = packed(*chosen) if len(micro) else nothing()
+            ids, labels, more = pack.ids, pack.labels, pack.inputs(device)
+        else:
+            (ids, labels), more = labelled(*chosen), {}
+        loss = summed_loss(trainer.engine, ids.to(device), labels.to(device), chunk, **more)
+        return loss / float(sizes[rows].sum())
 
     train_supervised(trainer, lengths, params.seed, params.save_every, part)
     cut = sum(len(a) < len(b) for a, b in zip(completions, whole, strict=True))

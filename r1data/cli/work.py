@@ -39,19 +39,27 @@ def plan(context: typer.Context, recipe: RecipeName, lake: LakeUrl = None) -> No
     `done` is skipped, `run` is computed for the reason given, `depends` waits for a node that runs.
     Tokens come with a 95 % interval from the node's last sampling (`r1 pilot` makes a small one), else as an upper
     bound. They cost what `gpu_hour_price` in the recipe's [cluster.budget] says; recorded answers are free.
+    Trainings come with their memory on each GPU by ZeRO stage; one that does not fit [cluster.gpu] is refused.
 
     Example: r1 plan my-recipe.toml
     """
     from r1data.cli.prices import print_prices
+    from r1data.cli.sizes import print_sizes
+    from r1data.fitting import fitting, refuse
     from r1data.plan import plan as plan_of
     from r1data.price import price
     from r1data.recipe import load_recipe
     from r1data.run import on_cluster
+    from r1data.stages import graph
 
     there, found = opened(context, lake), on_cluster(load_recipe(recipe), settings_of(context, lake))
     lines = plan_of(there, found)
     print_table(("stage", "node", "status", "reason"), [(p.stage, p.node, p.status, p.reason) for p in lines])
     print_prices(price(there, found, lines), found.cluster.budget)
+    done = {line.node: line.manifest for line in lines if line.manifest}
+    sizes = fitting(found, [n for n in graph(found) if n.name not in done], done)
+    print_sizes(sizes, found.cluster)
+    refuse(found, sizes)
     to_do = sum(line.status != "done" for line in lines)
     print(f"{to_do} of {len(lines)} nodes to run" if to_do else f"all {len(lines)} nodes are done, nothing to do")
 

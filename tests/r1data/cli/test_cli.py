@@ -315,3 +315,20 @@ def test_review_shows_a_sample_then_takes_a_decision(r1: Typed, lake: Lake, tmp_
     assert (code, "row example-1: wrong: it answers '4', the answer is '3'" in err) == (1, True)
     code, _, err = r1(*typed, "--reject-row", "none-such")
     assert (code, "begins with 'none-such'" in err) == (1, True)
+
+
+def test_plan_tells_what_trainings_take(r1: Typed, tmp_path: Path) -> None:
+    code, out, _ = r1("plan", "qwen-7b", "--lake", str(tmp_path / "none"))
+    line = next(x.split() for x in out.splitlines() if x.startswith("zero  ") and "7.62B" in x)
+    assert code == 0
+    assert "trainings on 8 x 80 GB" in out
+    assert line[1:5] == ["7.62B", "1", "x", "8,704"]
+    assert line[8].startswith("[")
+
+
+def test_plan_refuses_what_cannot_fit(r1: Typed, tmp_path: Path) -> None:
+    code, out, err = r1("plan", "deepseek-r1", "--lake", str(tmp_path / "none"))
+    assert code == 1
+    assert "671B" in out
+    assert "8 training(s) do not fit 8 GPU(s) of 80 GB" in err
+    assert "remedy: " in err
