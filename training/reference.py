@@ -7,6 +7,7 @@ from transformers import AutoModelForCausalLM
 
 from r1data.training_params import GrpoParams
 from training.core import Weights, load_model
+from training.kl import full_kl, sampled_kl
 from training.losses import token_logprobs
 
 
@@ -14,7 +15,7 @@ class Reference:
     """The reference model, or nothing where the recipe has no KL term."""
 
     def __init__(self, folder: Path, params: GrpoParams, device: torch.device) -> None:
-        self.model = None
+        self.params, self.model = params, None
         self.replaced = False
         if params.kl:
             self.model = load_model(AutoModelForCausalLM, folder, params.optimizer.dtype).eval().to(device)
@@ -31,9 +32,12 @@ class Reference:
             return None
         return {name: p.detach().cpu() for name, p in self.model.named_parameters()}
 
-    @torch.no_grad()
-    def logprobs(self, ids: torch.Tensor, temperature: float) -> torch.Tensor | None:
-        """[rows, length - 1], or None without a KL term."""
+    def kl(self, ids: torch.Tensor, policy: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """[rows, length - 1] divergence estimates of a policy with these log-probs and logits; 0 without a KL term."""
         if self.model is None:
-            return None
-        return token_logprobs(self.model(input_ids=ids).logits, ids, temperature)
+            return torch.zeros_like(policy)
+        with torch.no_grad():
+            own = self.model(input_ids=ids).logits
+        if self.params.kl_estimator == "full":
+            return full_kl(logits, own, self.params.temperature)
+        return sampled_kl(self.params.kl_estimator, policy, token_logprobs(own, ids, self.params.temperature))
