@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from r1data.params import Params, added
 
@@ -192,6 +192,13 @@ class GrpoParams(Params):
     def by_difficulty(self) -> bool:
         """Whether an earlier sampling decides what is asked, or when."""
         return self.prompts != "all" or self.curriculum != "shuffled"
+
+    @model_validator(mode="after")
+    def _schedule_is_in_order(self) -> "GrpoParams":
+        first = [s.from_step for s in self.length_schedule]
+        if first != sorted(set(first)):
+            raise ValueError(f"length_schedule: from_step {first}: each must be later than the one before")
+        return self
 
     def tokens_at(self, step: int) -> int:
         """The longest completion of a step, in tokens."""

@@ -66,10 +66,13 @@ def train(job: Job) -> None:
 def _learn(policy: PolicyStep, found: Collected, collector: Collector) -> dict[str, float]:
     """The updates of one step, with its metrics."""
     params, step = collector.params, collector.trainer.step
+    kl = {}
     try:
         if params.kl and params.kl_place == "reward":
-            collector.note_kl(step, found, policy.kl_of_completions())
-        told = policy.update(step, advantages_of(penalised(found.chosen, params), params))
+            divergences = policy.kl_of_completions()
+            collector.note_kl(step, found, divergences)
+            kl = {"kl": sum(divergences) / sum(len(s.token_ids) for s in found.chosen)}
+        told = policy.update(step, advantages_of(penalised(found.chosen, params), params)) | kl
     except ModelError:
         rollouts_file(collector.job.scratch, step).unlink(missing_ok=True)  # drawn from other weights
         raise

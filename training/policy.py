@@ -50,7 +50,8 @@ class PolicyStep:
         parts = self._parts(step)
         # the first part's own forward pass comes before any update: no second one is needed
         later = [self.trainer.mine(rows) for rows in parts[1:]]
-        old = [[], *([self._logprobs(self._batch(m))[0].detach() for m in micros] for micros in later)]
+        with torch.no_grad():
+            old = [[], *([self._logprobs(self._batch(m))[0] for m in micros] for micros in later)]
         sums = torch.zeros(SUMS, dtype=torch.double)
         norm = 0.0
         for rows, olds in zip(parts, old, strict=True):

@@ -15,7 +15,7 @@ from r1data.generate.server import Server
 from r1data.manifest import Manifest
 from r1data.recipe import load_recipe
 from r1data.rewards.score import Scored, score_completion
-from r1data.training_params import KlEstimator, LengthStep, PlateauParams
+from r1data.training_params import GrpoParams, KlEstimator, LengthStep, PlateauParams
 from tests.training.grpo_jobs import PARAMS, job, policy_step, samples_of, update, weights_after
 from training import grading, grpo
 from training.grading import advantages_of
@@ -72,6 +72,7 @@ def test_kl_in_the_reward_is_a_component_and_no_term_of_the_loss(workshop: Any, 
     assert max(abs(c or 0.0) for c in components(later, "kl")) > 0
     sums = [sum(json.loads(c).values()) for c in later["components"]]
     assert later["reward"].to_list() == pytest.approx(sums)
+    assert values["kl"][2] == pytest.approx(-values["reward_kl"][2] / 0.5 / values["completion_tokens"][2])
     assert values["reward_kl"][2] == pytest.approx(sum(c or 0.0 for c in components(later, "kl")) / 8)
 
 
@@ -136,6 +137,12 @@ def test_loss_that_is_no_number_ends_the_stage_and_the_last_state_is_kept(
     with pytest.raises(StageFailed, match="step 2: the loss is nan"):
         grpo.train(run)
     assert [p.name for p in run.scratch.glob("state-*")] == ["state-0000001"]
+
+
+def test_schedule_must_be_in_order() -> None:
+    unordered = [{"from_step": 5, "max_tokens": 9}, {"from_step": 2, "max_tokens": 8}]
+    with pytest.raises(ValueError, match="each must be later"):
+        GrpoParams.model_validate({**PARAMS.model_dump(), "length_schedule": unordered})
 
 
 def test_group_of_one_is_refused(workshop: Any, base: Manifest) -> None:
