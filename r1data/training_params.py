@@ -4,12 +4,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from r1data.params import Params
+from r1data.params import Params, added
 
-
-def _unset(value: int) -> bool:
-    """Settings of memory that are off stay out of the key: checkpoints made before there were any keep theirs."""
-    return not value
+Advantage = Literal["group_std", "mean_only", "leave_one_out"]
+Aggregation = Literal["token", "sequence", "group", "constant"]
+KlEstimator = Literal["k3", "k1", "k2", "absolute", "full"]
+Correction = Literal["token_truncate", "token_mask", "sequence_truncate", "sequence_mask", "none"]
 
 
 class ArchitectureParams(Params):
@@ -37,15 +37,8 @@ class OptimizerParams(Params):
     zero_stage: Literal[0, 1, 2, 3] = 2
     dtype: Literal["float32", "bfloat16"] = "float32"
     micro_batch: int = 32
-    gradient_checkpointing: bool = Field(
-        default=False, exclude_if=_unset, description="compute a layer's activations again instead of keeping them"
-    )
-    loss_chunk: int = Field(
-        default=0,
-        ge=0,
-        exclude_if=_unset,
-        description="positions whose logits exist at a time; 0: all of a micro-batch",
-    )
+    gradient_checkpointing: bool = added(False, "compute a layer's activations again instead of keeping them")
+    loss_chunk: int = added(0, "positions whose logits exist at a time; 0: all of a micro-batch", ge=0)
 
 
 class PretrainParams(Params):
@@ -70,11 +63,8 @@ class SftParams(Params):
     epochs: int = 2
     batch: int = 32
     max_length: int = 256
-    pack_tokens: int = Field(
-        default=0,
-        ge=0,
-        exclude_if=_unset,
-        description="examples of a batch lie end to end in rows of at most so many tokens; 0: one a row, padded",
+    pack_tokens: int = added(
+        0, "examples of a batch lie end to end in rows of at most so many tokens; 0: one a row, padded", ge=0
     )
     save_every: int = 200
     seed: int = 0
@@ -137,29 +127,87 @@ class KeepParams(Params):
     )
 
 
+class LengthStep(Params):
+    """From this step on completions may have so many tokens."""
+
+    from_step: int = Field(gt=0, description="number of steps (rollouts) before it")
+    max_tokens: int = Field(gt=0)
+
+
+class PlateauParams(Params):
+    """Stop where a metric rises no more: its mean over the last `window` steps against that of the `window` before."""
+
+    metric: str = Field(default="reward", description="a metric of the stage: reward, accuracy, reward_format, ...")
+    window: int = Field(gt=0, description="steps")
+    least_gain: float = Field(default=0.0, description="a smaller rise from window to window ends the stage")
+
+
 class GrpoParams(Params):
     """GRPO (paper 2.1): G outputs a prompt, group advantages, K3 KL in the loss, clipped ratio."""
 
     optimizer: OptimizerParams
     reward: RewardParams = RewardParams()
     template: str
-    steps: int
-    prompts_per_step: int = 32
-    group: int = 16
-    updates_per_rollout: int = 1
-    temperature: float = 1.0
+    steps: int = Field(description="the most steps: a rollout and its updates each; `plateau` may end it before")
+    prompts_per_step: int = Field(default=32, gt=0)
+    group: int = Field(default=16, gt=0, description="completions a prompt")
+    updates_per_rollout: int = Field(
+        default=1,
+        gt=0,
+        description="mini-batches of a rollout, an update each, against log-probs from before the first",
+    )
+    temperature: float = Field(default=1.0, gt=0, description="of samples, and of every log-prob in the loss")
     top_p: float = 1.0
     max_tokens: int = 96
-    clip_low: float = 0.2
-    clip_high: float = 0.2
-    kl: float = 0.001
+    length_schedule: tuple[LengthStep, ...] = added(
+        (), "other max_tokens from a step on (paper: 32,768, then 65,536), in the order of steps"
+    )
+    overlong: Literal["none", "mask", "penalty"] = added(
+        "none",
+        "completions that were cut: none: graded like others; mask: they count in their group, but nothing is learnt "
+        "from them; penalty: reward component `overlong`",
+    )
+    overlong_buffer: int = added(
+        0, "penalty: from so many tokens before max_tokens it grows evenly; 0: only for what was cut", ge=0
+    )
+    overlong_weight: float = added(1.0, "penalty at max_tokens", ge=0)
+    clip_low: float = Field(
+        default=0.2, ge=0, description="the ratio is clipped below at 1 - clip_low; from 1 on never"
+    )
+    clip_high: float = Field(default=0.2, ge=0, description="and above at 1 + clip_high (paper: 10)")
+    kl: float = Field(
+        default=0.001, ge=0, description="weight of the KL divergence from the reference; 0: none, no reference"
+    )
+    kl_place: Literal["loss", "reward"] = added(
+        "loss", "a term of the loss a token, or a reward component `kl` of the completion, summed over its tokens"
+    )
+    kl_estimator: KlEstimator = added(
+        "k3", "of the divergence a token; in the loss k3, k2 or full; in the reward k1: docs/kl.md says why"
+    )
     reference_every: int = Field(default=400, description="steps between replacements of the reference by the policy")
-    advantage: Literal["group_std", "mean_only", "leave_one_out"] = "group_std"
-    aggregation: Literal["token", "sequence", "group"] = "token"
+    advantage: Advantage = Field(
+        default="group_std",
+        description="reward less its group's mean; over its deviation (group_std), or against the others",
+    )
+    aggregation: Aggregation = Field(
+        default="token",
+        description="every token, sequence or group of an update weighs the same; "
+        "constant: 1 / (samples x max_tokens) a token",
+    )
+    dynamic_sampling: int = added(
+        0, "most rounds in which other prompts replace those whose rewards are all alike and so teach nothing", ge=0
+    )
+    importance: Correction = added(
+        "token_truncate",
+        "weight trainer/engine probability of a token or whole sequence: truncated at importance_cap, "
+        "or masked to 0 beyond it",
+    )
     importance_cap: float = 2.0
+    importance_floor: float = added(0.0, "the same at the lower end", ge=0)
     max_mismatch: float = Field(
         default=0.01, description="largest mean |log-prob difference| between trainer and engine, in nats"
     )
+    plateau: PlateauParams | None = added(None, "a second way to stop, beside `steps`; the manifest says which it was")
     general_share: float = Field(default=0.0, description="share of general prompts in a step")
     general_from_step: int = Field(
         default=0, description="first step with general prompts (paper: the last 400 of 1,700)"
@@ -171,8 +219,8 @@ class GrpoParams(Params):
     curriculum: Literal["shuffled", "easy_first"] = Field(
         default="shuffled", description="easy_first: by that checkpoint's pass rate, the unknown last"
     )
-    alarms: AlarmParams = AlarmParams()
-    keep: KeepParams = KeepParams()
+    alarms: AlarmParams = added(AlarmParams(), "signs of a collapse that end the stage")
+    keep: KeepParams = added(KeepParams(), "which weights become the checkpoint")
     save_every: int = 10
     seed: int = 0
 
@@ -180,3 +228,14 @@ class GrpoParams(Params):
     def by_difficulty(self) -> bool:
         """Whether an earlier sampling decides what is asked, or when."""
         return self.prompts != "all" or self.curriculum != "shuffled"
+
+    @model_validator(mode="after")
+    def _schedule_is_in_order(self) -> "GrpoParams":
+        first = [s.from_step for s in self.length_schedule]
+        if first != sorted(set(first)):
+            raise ValueError(f"length_schedule: from_step {first}: each must be later than the one before")
+        return self
+
+    def tokens_at(self, step: int) -> int:
+        """The longest completion of a step, in tokens."""
+        return next((s.max_tokens for s in reversed(self.length_schedule) if step >= s.from_step), self.max_tokens)

@@ -33,6 +33,7 @@ def commit_checkpoint(
     counts: Mapping[str, int],
     tables: Mapping[str, pa.Table] | None = None,
     best: Weights | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> None:
     """Export and commit; called on all ranks (ZeRO-3 gathers), written by rank 0. The job's scratch folder goes.
 
@@ -57,6 +58,7 @@ def commit_checkpoint(
         identity=identity,
         counts={"steps": trainer.step, **_rows_in(job), **counts},
         probe=probed,
+        labels=labels,
         started=time.time() - (time.monotonic() - trainer.started),
     )
     if trainer.keeper is not None:
@@ -129,6 +131,7 @@ def commit_files(
     identity: tuple[str, ...],
     counts: dict[str, int] | None = None,
     probe: dict[str, Any] | None = None,
+    labels: Mapping[str, str] | None = None,
     started: float = 0.0,
 ) -> None:
     """Commit files that lie in the lake as the job's checkpoint; `identity` names those that its digest covers."""
@@ -147,6 +150,7 @@ def commit_files(
             params=job.node.params.model_dump(mode="json"),
             counts=counts or {},
             probe=probe or {},
+            labels=dict(labels or {}),
             started=started,
         ),
     )

@@ -1,96 +1,27 @@
-"""Which prompts a step asks, what their completions earn, and the record of it all as a table."""
+"""What completions earn, the advantages that follow, and the record of it all as a table."""
 
-import json
-from typing import Any
+from dataclasses import replace
 
-import polars as pl
-import pyarrow as pa
 import torch
 
-from r1data.digest import row_id
-from r1data.errors import RecipeError
+from r1data.errors import RecipeError, StageFailed, boundary
 from r1data.rewards.format import summary
 from r1data.rewards.kinds import VERIFIED
 from r1data.rewards.score import score_completion
 from r1data.training_params import GrpoParams
 from r1data.verify.verdicts import Asked, judged
-from schemas import TABLES
 from training.job import Job
 from training.losses import advantages
+from training.prompts import MODEL_OF, Prompts
 from training.reward_model import RewardModel
-from training.rollout import Ask, Sample, load_rollouts, rollouts_file
-
-MODEL_OF = {"general": "helpful", "safety": "safe"}
-
-
-class Prompts:
-    """The training problems of a stage in a seeded order of each epoch; a step's prompts follow from its number.
-
-    `chosen` (RL_PROMPTS): the verified problems to ask, and their shares of correct ones, by which `easy_first` orders.
-    """
-
-    def __init__(self, problems: pl.DataFrame, params: GrpoParams, chosen: pl.DataFrame | None = None) -> None:
-        assert chosen is not None or not params.by_difficulty, "the recipe's graph gives them"
-        self.params = params
-        # of one prompt the smoothed share is nearer to the truth than the unbiased pass_rate, which is for averages
-        share = pl.when(pl.col("decided") > 0).then((pl.col("correct") + 0.5) / (pl.col("decided") + 1))
-        self._rates = {} if chosen is None else dict(chosen.select("problem_id", share.alias("share")).iter_rows())
-        learn = problems.filter(pl.col("split") == "train").sort("problem_id").to_dicts()
-        verified = [r for r in learn if r["kind"] in VERIFIED]
-        self.verified = verified if chosen is None else [r for r in verified if r["problem_id"] in self._rates]
-        self.general = [r for r in learn if r["kind"] in MODEL_OF]
-        self._orders: dict[tuple[bool, int], list[dict[str, Any]]] = {}
-
-    def of_step(self, step: int) -> list[Ask]:
-        """The prompts of a step: `general_share` of them general from `general_from_step` on."""
-        share = self.params.general_share if step >= self.params.general_from_step else 0.0
-        general = round(self.params.prompts_per_step * share)
-        rows = self._turn(False, step, self.params.prompts_per_step - general) + self._turn(True, step, general)
-        return [
-            Ask(
-                problem_id=r["problem_id"],
-                prompt=self.params.template.replace("{question}", r["question"]),
-                answer=r["answer"] or "",
-                language=r["language"],
-                kind=r["kind"],
-            )
-            for r in rows
-        ]
-
-    def probe_texts(self) -> list[str]:
-        """Prompts whose log-probs go into the manifest."""
-        rows = (self.verified or self.general)[:4]
-        return [self.params.template.replace("{question}", r["question"]) for r in rows]
-
-    def _turn(self, general: bool, step: int, count: int) -> list[dict[str, Any]]:
-        """`count` problems: consecutive ones of the epochs' orders."""
-        rows = self.general if general else self.verified
-        if count and not rows:
-            kind = "general or safety" if general else " or ".join(VERIFIED)
-            raise RecipeError(f"no training problems of kind {kind}", "add a source of that kind to the recipe")
-        places = [divmod(position, len(rows)) for position in range(step * count, (step + 1) * count)]
-        return [self._order(general, epoch)[place] for epoch, place in places]
-
-    def _order(self, general: bool, epoch: int) -> list[dict[str, Any]]:
-        if (general, epoch) not in self._orders:
-            rows = self.general if general else self.verified
-            ordered = sorted(rows, key=lambda r: row_id(self.params.seed, epoch, r["problem_id"]))
-            if self.params.curriculum == "easy_first":
-                ordered.sort(key=self._difficulty)  # stable: ties stay in the seeded order
-            self._orders[general, epoch] = ordered
-        return self._orders[general, epoch]
-
-    def _difficulty(self, row: dict[str, Any]) -> float:
-        """From -1 (always right) to 0 (never), then the unknown."""
-        rate = self._rates.get(row["problem_id"])
-        return 1.0 if rate is None else -rate
+from training.rollout import Ask, Sample
 
 
 class Grader:
     """Rules for reasoning prompts, reward models for general and safety prompts (paper Eq. 8-10)."""
 
     def __init__(self, job: Job, prompts: Prompts, params: GrpoParams) -> None:
-        self.reward = params.reward
+        self.params, self.reward = params, params.reward
         kinds = {r["kind"] for r in prompts.general} if params.general_share else set[str]()
         missing = sorted(MODEL_OF[k] for k in kinds if MODEL_OF[k] not in job.inputs)
         if missing:
@@ -101,8 +32,19 @@ class Grader:
         dtype = params.optimizer.dtype
         self.models = {MODEL_OF[k]: RewardModel(job.model_folder(MODEL_OF[k]), dtype) for k in sorted(kinds)}
 
-    def graded(self, asks: list[Ask], samples: list[Sample]) -> list[Sample]:
-        """The samples with reward, components and measures."""
+    def graded(self, asks: list[Ask], samples: list[Sample], limit: int) -> list[Sample]:
+        """The samples with reward, components and measures; `limit`: the most tokens that one could have.
+
+        A reward that raises ends the stage as `StageFailed`: a number in its place would be learnt from.
+        """
+        with boundary(StageFailed, "a reward failed", "mend it and run again: from the last saved state, asked anew"):
+            self._score(asks, samples)
+            for s in samples:
+                if self.params.overlong == "penalty":
+                    add_component(s, "overlong", -self.params.overlong_weight * overlong(s, limit, self.params))
+        return samples
+
+    def _score(self, asks: list[Ask], samples: list[Sample]) -> None:
         rule = [s for s in samples if asks[s.ask].kind in VERIFIED]
         found = judged([Asked(s.text, s.finish_reason, asks[s.ask].answer, asks[s.ask].kind) for s in rule])
         for s, verdict in zip(rule, found, strict=True):
@@ -112,7 +54,6 @@ class Grader:
             s.reflection_words = scored.reflection_words
         self._by_model(asks, samples, "general", self.reward.helpful_weight)
         self._by_model(asks, samples, "safety", self.reward.safe_weight)
-        return samples
 
     def _by_model(self, asks: list[Ask], samples: list[Sample], kind: str, weight: float) -> None:
         mine = [s for s in samples if asks[s.ask].kind == kind]
@@ -123,6 +64,32 @@ class Grader:
         for s, r in zip(mine, self.models[MODEL_OF[kind]].rewards(texts), strict=True):
             s.reward = weight * r
             s.components = {MODEL_OF[kind]: s.reward}
+
+
+def overlong(sample: Sample, limit: int, params: GrpoParams) -> float:
+    """From 0 to 1: how far a completion reaches into the last `overlong_buffer` tokens (DAPO, Eq. 13)."""
+    if not params.overlong_buffer:
+        return float(sample.finish_reason == "length")
+    into = len(sample.token_ids) - (limit - params.overlong_buffer)
+    return min(1.0, max(0.0, into / params.overlong_buffer))
+
+
+def add_component(sample: Sample, name: str, value: float) -> None:
+    """One more named part of a reward; what is undecided stays so."""
+    sample.components = {**(sample.components or {}), name: value}
+    if sample.reward is not None:
+        sample.reward += value
+
+
+def penalised(samples: list[Sample], params: GrpoParams) -> list[Sample]:
+    """The samples with the reward component `kl`, where the recipe has one and their divergence is known."""
+    if params.kl_place == "loss":
+        return samples
+    copies = [replace(s) for s in samples]
+    for s in copies:
+        if s.kl is not None:
+            add_component(s, "kl", -params.kl * s.kl)
+    return copies
 
 
 def advantages_of(samples: list[Sample], params: GrpoParams) -> torch.Tensor:
@@ -162,31 +129,3 @@ def _zero_variance(samples: list[Sample]) -> float:
 def _mean(values: list[float | None]) -> float:
     known = [v for v in values if v is not None]
     return sum(known) / len(known) if known else float("nan")
-
-
-def rollouts_table(job: Job, params: GrpoParams, prompts: Prompts) -> pa.Table:
-    """ROLLOUTS of all steps, from their records."""
-    rows = []
-    for step in range(params.steps):
-        asks = prompts.of_step(step)
-        samples = load_rollouts(rollouts_file(job.scratch, step))
-        assert samples is not None, f"step {step}: rollouts were not written down"
-        rows += [
-            {
-                "rollout_id": row_id("rollout", job.key, step, asks[s.ask].problem_id, s.ask, s.index),
-                "step": step + 1,
-                "prompt_id": row_id("prompt", asks[s.ask].prompt),
-                "problem_id": asks[s.ask].problem_id,
-                "sample_index": s.index,
-                "seed": s.seed,
-                "completion": s.text,
-                "finish_reason": s.finish_reason,
-                "completion_tokens": len(s.token_ids),
-                "reward": s.reward,
-                "components": json.dumps(s.components or {}, sort_keys=True),
-                "verdict": s.verdict,
-                "advantage": advantage if s.reward is not None else None,
-            }
-            for s, advantage in zip(samples, advantages_of(samples, params).tolist(), strict=True)
-        ]
-    return TABLES["rollouts"].conform(pa.Table.from_pylist(rows, schema=TABLES["rollouts"].schema))

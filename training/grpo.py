@@ -9,26 +9,27 @@ Rollouts are written down before they are used; a resumed run replays them and n
 
 import sys
 from pathlib import Path
-from typing import Any
 
-import torch.distributed as dist
 from transformers import AutoModelForCausalLM
 
-from r1data.errors import ModelError, RecipeError, StageFailed
-from r1data.generate.client import Decoding
+from r1data.errors import ModelError, RecipeError
 from r1data.runner import frame_of
 from r1data.training_params import GrpoParams
 from training import alarms
 from training.best import Best
 from training.checkpoint import commit_checkpoint
+from training.collecting import Collected, Collector
 from training.core import Trainer, load_model, start
 from training.engine import Engine, InProcessEngine, ServerEngine
-from training.grading import Grader, Prompts, advantages_of, measures_of, rollouts_table
+from training.grading import Grader, advantages_of, measures_of, penalised
 from training.job import Job, run
 from training.keeping import Keeper
 from training.policy import PolicyStep
+from training.prompts import Prompts
 from training.reference import Reference
-from training.rollout import Ask, Sample, load_rollouts, requests_of, rollouts_file, samples_of, save_rollouts
+from training.rollout import rollouts_file
+from training.rollouts_table import rollouts_table
+from training.stopping import reason_to_stop
 from training.tokens import encode, load_tokenizer
 
 
@@ -53,26 +54,40 @@ def train(job: Job) -> None:
     reference = Reference(folder, params, trainer.device)
     reference.replace(trainer.resume())
     best = Best(trainer, params.keep)
-    for step in range(trainer.step, params.steps):
-        asks = prompts.of_step(step)
-        samples = _samples(job, params, trainer, engine, grader, asks, step)
-        ids = encode(tokenizer, [a.prompt for a in asks], end=False)
-        advantage = advantages_of(samples, params)
-        try:
-            told = PolicyStep(params, trainer, reference, ids, samples, advantage).update(step)
-        except ModelError:
-            rollouts_file(job.scratch, step).unlink(missing_ok=True)  # drawn from other weights
-            raise
-        if (step + 1) % params.reference_every == 0:
+    collector = Collector(job, params, trainer, engine, prompts, grader)
+    while not (reason := reason_to_stop(trainer.metrics, params)):
+        found = collector.of_step(trainer.step)
+        ids = encode(tokenizer, [a.prompt for a in found.asks], end=False)
+        told = _learn(PolicyStep(params, trainer, reference, ids, found.chosen), found, collector)
+        if (trainer.step + 1) % params.reference_every == 0:
             reference.replace(dict(trainer.named_weights()))
-        measured = measures_of(samples) | told
-        tokens = sum(len(s.token_ids) for s in samples)
-        trainer.end_step(measured, params.save_every, tokens=tokens, lines=params.steps, extra=reference.state())
+        tokens = sum(len(s.token_ids) for s in found.chosen)
+        trainer.end_step(told, params.save_every, tokens=tokens, lines=params.steps, extra=reference.state())
         best.look()
         alarms.ring(trainer, params.alarms, reference.state())
-    beside = {"rollouts.parquet": rollouts_table(job, params, prompts)} if rank == 0 else {}
+    if rank == 0:
+        print(f"stopped: {reason}", flush=True)
+    beside = {"rollouts.parquet": rollouts_table(job, params, prompts, trainer.step)} if rank == 0 else {}
     engine.close()
-    commit_checkpoint(job, trainer, tokenizer, prompts.probe_texts(), best.counts(), beside, best.weights())
+    commit_checkpoint(
+        job, trainer, tokenizer, prompts.probe_texts(), best.counts(), beside, best.weights(), {"stopped": reason}
+    )
+
+
+def _learn(policy: PolicyStep, found: Collected, collector: Collector) -> dict[str, float]:
+    """The updates of one step, with its metrics."""
+    params, step = collector.params, collector.trainer.step
+    kl = {}
+    try:
+        if params.kl and params.kl_place == "reward":
+            divergences = policy.kl_of_completions()
+            collector.note_kl(step, found, divergences)
+            kl = {"kl": sum(divergences) / sum(len(s.token_ids) for s in found.chosen)}
+        told = policy.update(step, advantages_of(penalised(found.chosen, params), params)) | kl
+    except ModelError:
+        rollouts_file(collector.job.scratch, step).unlink(missing_ok=True)  # drawn from other weights
+        raise
+    return measures_of(penalised(found.samples, params)) | told | found.measures(params)
 
 
 def _engine(job: Job, params: GrpoParams, folder: Path, rank: int, world: int) -> Engine:
@@ -91,38 +106,16 @@ def _check(job: Job, params: GrpoParams) -> None:
             f"{params.updates_per_rollout} updates",
             "choose updates_per_rollout so that they do",
         )
+    if params.group < 2:
+        raise RecipeError(f"{name}: groups of {params.group} have nothing to compare with", "set group = 2 or more")
+    if params.kl_estimator == "full" and params.optimizer.loss_chunk:
+        raise RecipeError(
+            f"{name}: kl_estimator full needs whole logits, optimizer.loss_chunk never has them", "set one of the two"
+        )
     if params.top_p < 1:
         raise RecipeError(
             f"{name}: top_p {params.top_p}: log-probs of a cut distribution are not the policy's", "set top_p = 1"
         )
-
-
-def _samples(
-    job: Job, params: GrpoParams, trainer: Trainer, engine: Engine, grader: Grader, asks: list[Ask], step: int
-) -> list[Sample]:
-    """The step's samples, graded: recorded ones if a run before this one got so far, else new ones from the engine."""
-    path = rollouts_file(job.scratch, step)
-    box: list[Any] = [load_rollouts(path) if trainer.rank == 0 else None]
-    if trainer.world > 1:
-        dist.broadcast_object_list(box)
-    if box[0] is None:
-        engine.load(dict(trainer.named_weights()), f"{job.key[:8]}-{step}")
-        requests = requests_of(asks, params, step)
-        answers = engine.complete(
-            requests, Decoding(params.temperature, params.top_p, params.max_tokens, logprobs=True)
-        )
-        if trainer.rank == 0:
-            box = [grader.graded(asks, samples_of(requests, answers))]
-            save_rollouts(path, box[0])
-        if trainer.world > 1:
-            dist.broadcast_object_list(box)
-    samples: list[Sample] = box[0]
-    if all(s.reward is None for s in samples):
-        raise StageFailed(
-            f"step {step + 1}: every sample is undecided",
-            f"look at the verifier and the gold answers; the samples are in {path}",
-        )
-    return samples
 
 
 if __name__ == "__main__":

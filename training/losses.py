@@ -1,20 +1,17 @@
 """Pure losses and advantages. Denominators are global, so that sharding a batch over ranks changes nothing."""
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 
+from r1data.training_params import Advantage, Aggregation, Correction
+
 EPSILON = 1e-4
 
-Kind = Literal["group_std", "mean_only", "leave_one_out"]
-Aggregation = Literal["token", "sequence", "group"]
 
-
-def advantages(rewards: torch.Tensor, kind: Kind) -> torch.Tensor:
+def advantages(rewards: torch.Tensor, kind: Advantage) -> torch.Tensor:
     """[groups, size] advantages of [groups, size] rewards; NaN rewards (undecided) leave their group with advantage 0.
 
-    Paper Eq. 3: (r - mean)/std over the group. A group without spread gives 0.
+    Paper Eq. 3: (r - mean)/std over the group. A group without spread, of one sample or all undecided, gives 0.
     """
     decided = ~rewards.isnan()
     count = decided.sum(1, keepdim=True).clamp(min=1)
@@ -29,10 +26,11 @@ def advantages(rewards: torch.Tensor, kind: Kind) -> torch.Tensor:
     return centred / (deviation + EPSILON)
 
 
-def aggregation_weights(lengths: torch.Tensor, groups: torch.Tensor, kind: Aggregation) -> torch.Tensor:
-    """[samples] weight of each token of a sample, so that the weights of all tokens sum to 1.
+def aggregation_weights(lengths: torch.Tensor, groups: torch.Tensor, kind: Aggregation, limit: int) -> torch.Tensor:
+    """[samples] weight of each token of a sample; of all tokens together 1, but for `constant`. No length: no weight.
 
-    token: every token alike; sequence: every sequence alike; group: every group alike, tokens alike within it.
+    token: every token alike; sequence: every sequence alike; group: every group alike, tokens alike within it;
+    constant: 1 / (sequences x limit), so that a longer sequence weighs more and its tokens no less (Dr. GRPO).
     """
     lengths = lengths.double()
     if kind == "token":
@@ -40,14 +38,10 @@ def aggregation_weights(lengths: torch.Tensor, groups: torch.Tensor, kind: Aggre
     present = lengths > 0
     if kind == "sequence":
         return torch.where(present, 1.0 / (lengths.clamp(min=1) * present.sum().clamp(min=1)), 0.0)
+    if kind == "constant":
+        return torch.where(present, 1.0 / (limit * present.sum().clamp(min=1)), 0.0).double()
     tokens = torch.zeros(int(groups.max()) + 1, dtype=torch.double).index_add_(0, groups, lengths)
     return torch.where(present, 1.0 / (tokens[groups].clamp(min=1) * (tokens > 0).sum().clamp(min=1)), 0.0)
-
-
-def k3(policy: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Per-token KL estimate r - log r - 1 with r = reference/policy (paper Eq. 2): unbiased, never negative."""
-    gap = reference - policy
-    return gap.exp() - gap - 1
 
 
 def clipped_objective(
@@ -59,9 +53,23 @@ def clipped_objective(
     return torch.minimum(plain, clipped), clipped < plain
 
 
-def importance(trainer: torch.Tensor, engine: torch.Tensor, cap: float) -> torch.Tensor:
-    """Per-token weight min(trainer/engine, cap) of samples that an engine of other numerics drew; no gradient."""
-    return (trainer - engine).detach().exp().clamp(max=cap)
+def importance(
+    trainer: torch.Tensor, engine: torch.Tensor, mask: torch.Tensor, kind: Correction, floor: float, cap: float
+) -> torch.Tensor:
+    """Weight trainer/engine of samples that an engine of other numerics drew, without gradient.
+
+    [rows, length], or [rows, 1] of sequences, whose ratio is the product over their tokens (where the mask is 1).
+    truncate: cut to [floor, cap]; mask: 0 outside of it.
+    """
+    gap = (trainer - engine).detach()
+    if kind == "none":
+        return torch.ones_like(gap)
+    if kind.startswith("sequence"):
+        gap = (gap * mask).sum(1, keepdim=True)
+    ratio = gap.exp()
+    if kind.endswith("truncate"):
+        return ratio.clamp(min=floor, max=cap)
+    return torch.where((ratio >= floor) & (ratio <= cap), ratio, 0.0)
 
 
 def token_logprobs(logits: torch.Tensor, ids: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """The policy updates of one GRPO step: its samples in mini-batches, each an optimiser update (paper Eq. 1-3).
 
 Ratios are against the trainer's own log-probs before the step's first update; where the engine gave its log-probs too,
-they correct for its numerics (truncated importance weight) and must agree right after a sync: stale weights are silent.
+they correct for its numerics (importance weight) and must agree right after a sync: stale weights are silent.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from r1data.errors import ModelError
 from r1data.training_params import GrpoParams
 from training.chunked import logprobs_of
 from training.core import Trainer
-from training.losses import aggregation_weights, clipped_objective, importance, k3
+from training.losses import aggregation_weights, clipped_objective, importance, token_logprobs
 from training.reference import Reference
 from training.rollout import Sample
 from training.schedule import Rows
 from training.tokens import PAD, padded
 
-SUMS = 5  # loss, KL, clipped, mismatch, tokens
+SUMS = 6  # loss, KL, clipped, mismatch, -log-prob, tokens
 
 
 @dataclass(frozen=True)
@@ -33,31 +33,42 @@ class Batch:
 
 @dataclass
 class PolicyStep:
-    """A step's samples with their prompts' token ids (by `Sample.ask`) and advantages [samples]."""
+    """A step's samples with their prompts' token ids (by `Sample.ask`)."""
 
     params: GrpoParams
     trainer: Trainer
     reference: Reference
     prompts: list[list[int]]
     samples: list[Sample]
-    advantage: torch.Tensor
 
-    def update(self, step: int) -> dict[str, float]:
-        """All updates of the step over a seeded split of its samples; their metrics."""
+    def __post_init__(self) -> None:
+        cut = self.params.overlong == "mask"
+        self.learnt = [s.reward is not None and not (cut and s.finish_reason != "stop") for s in self.samples]
+
+    def update(self, step: int, advantage: torch.Tensor) -> dict[str, float]:
+        """All updates of the step over a seeded split of its samples with advantages [samples]; their metrics."""
+        limit = self.params.tokens_at(step)
         parts = self._parts(step)
         # the first part's own forward pass comes before any update: no second one is needed
         later = [self.trainer.mine(rows) for rows in parts[1:]]
-        old = [[], *([self._logprobs(self._batch(m)).detach() for m in micros] for micros in later)]
+        with torch.no_grad():
+            old = [[], *([self._logprobs(self._batch(m))[0] for m in micros] for micros in later)]
         sums = torch.zeros(SUMS, dtype=torch.double)
         norm = 0.0
         for rows, olds in zip(parts, old, strict=True):
-            weight = self._weights(rows)
+            weight = self._weights(rows, limit)
             for i, micro in enumerate(self.trainer.mine(rows)):
-                sums += self._micro(micro, weight, olds[i] if olds else None)
+                sums += self._micro(micro, weight[micro], advantage[micro], olds[i] if olds else None)
             norm = self.trainer.grad_norm()
-        loss, kl, clipped, mismatch, tokens = self.trainer.total_over_ranks(sums)
+        loss, kl, clipped, mismatch, surprise, tokens = self.trainer.total_over_ranks(sums)
         per = max(1.0, tokens)
-        told = {"loss": loss / len(parts), "kl": kl / per, "clip": clipped / per, "grad_norm": norm}
+        told = {
+            "loss": loss / len(parts),
+            "kl": kl / per,
+            "clip": clipped / per,
+            "entropy": surprise / per,
+            "grad_norm": norm,
+        }
         return told | ({"mismatch": mismatch / per} if self.samples[0].logprobs else {})
 
     def _parts(self, step: int) -> list[Rows]:
@@ -66,48 +77,67 @@ class PolicyStep:
         parts = np.split(order, self.params.updates_per_rollout)
         return [rows[np.argsort(lengths[rows], kind="stable")] for rows in parts]
 
-    def _weights(self, rows: Rows) -> torch.Tensor:
-        """[samples] weight of each token of a sample in an update of rows; undecided samples have none."""
-        chosen = [self.samples[i] for i in rows]
-        lengths = torch.tensor([len(s.token_ids) * (s.reward is not None) for s in chosen])
-        groups = torch.tensor([s.ask for s in chosen])
+    def _weights(self, rows: Rows, limit: int) -> torch.Tensor:
+        """[samples] weight of each token of a sample in an update of rows; of undecided and masked ones 0."""
+        lengths = torch.tensor([len(self.samples[i].token_ids) * self.learnt[i] for i in rows])
+        groups = torch.tensor([self.samples[i].ask for i in rows])
         weight = torch.zeros(len(self.samples), dtype=torch.double)
-        weight[rows] = aggregation_weights(lengths, groups, self.params.aggregation)
+        weight[rows] = aggregation_weights(lengths, groups, self.params.aggregation, limit)
         return weight
 
-    def _batch(self, rows: Rows) -> Batch:
+    def _batch(self, rows: Rows, whole: bool = False) -> Batch:
+        """The mask is 1 on what is learnt from, or on whole completions."""
         chosen = [self.samples[i] for i in rows]
         ids = padded([[*self.prompts[s.ask], *s.token_ids] for s in chosen], PAD)
         mask = torch.zeros(ids.shape[0], ids.shape[1] - 1)
         engine = torch.zeros_like(mask) if chosen[0].logprobs else None
-        for j, s in enumerate(chosen):
+        for j, (i, s) in enumerate(zip(rows, chosen, strict=True)):
             head = len(self.prompts[s.ask]) - 1
-            mask[j, head : head + len(s.token_ids)] = float(s.reward is not None)
+            mask[j, head : head + len(s.token_ids)] = float(whole or self.learnt[i])
             if engine is not None:
                 engine[j, head : head + len(s.token_ids)] = torch.tensor(s.logprobs)
         device = self.trainer.device
         return Batch(ids.to(device), mask.to(device), engine.to(device) if engine is not None else None)
 
-    def _logprobs(self, batch: Batch) -> torch.Tensor:
-        """[rows, length - 1] under the policy, with a gradient while an update runs."""
-        return logprobs_of(self.trainer.engine, batch.ids, self.params.temperature, self.params.optimizer.loss_chunk)
+    def _logprobs(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """[rows, length - 1] log-probs under the policy, and [rows, length, vocabulary] logits where KL needs them."""
+        if self.params.kl_estimator != "full":
+            chunk = self.params.optimizer.loss_chunk
+            return logprobs_of(self.trainer.engine, batch.ids, self.params.temperature, chunk), None
+        logits = self.trainer.engine(input_ids=batch.ids).logits
+        return token_logprobs(logits, batch.ids, self.params.temperature), logits
 
-    def _micro(self, rows: Rows, weight: torch.Tensor, old: torch.Tensor | None) -> torch.Tensor:
-        """Backward of one micro-batch; sums of (loss, KL, clipped, mismatch, tokens)."""
+    @torch.no_grad()
+    def kl_of_completions(self) -> list[float]:
+        """[samples] estimated divergence from the reference over each whole completion, in nats; collective."""
+        found = torch.zeros(len(self.samples), dtype=torch.double)
+        for rows in self.trainer.mine(np.arange(len(self.samples))):
+            batch = self._batch(rows, whole=True)
+            kl = self.reference.kl(batch.ids, *self._logprobs(batch))
+            found[rows] = (kl * batch.mask).sum(1).double().cpu()
+        return self.trainer.total_over_ranks(found)
+
+    def _micro(
+        self, rows: Rows, weight: torch.Tensor, advantage: torch.Tensor, old: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Backward of one micro-batch; sums of (loss, KL, clipped, mismatch, -log-prob, tokens)."""
         params, batch = self.params, self._batch(rows)
-        policy = self._logprobs(batch)
+        policy, logits = self._logprobs(batch)
         old = policy.detach() if old is None else old
         gap = self._mismatch(batch, old)
-        advantage = self.advantage[rows][:, None].to(batch.ids.device)
+        advantage = advantage[:, None].to(batch.ids.device)
         objective, clipped = clipped_objective(policy, old, advantage, params.clip_low, params.clip_high)
         if batch.engine is not None:
-            objective = objective * importance(old, batch.engine, params.importance_cap)
-        ref = self.reference.logprobs(batch.ids, params.temperature)
-        kl = k3(policy, ref) if ref is not None else torch.zeros_like(policy)
-        w = weight[rows][:, None].to(batch.ids.device)
+            floor, cap = params.importance_floor, params.importance_cap
+            objective = objective * importance(old, batch.engine, batch.mask, params.importance, floor, cap)
+        in_loss = params.kl_place == "loss"
+        kl = self.reference.kl(batch.ids, policy, logits) if in_loss else torch.zeros_like(policy)
+        w = weight[:, None].to(batch.ids.device)
         loss = -((objective - params.kl * kl) * batch.mask * w).sum().float()
         self.trainer.backward(loss)
-        parts = [loss, (kl * batch.mask).sum(), (clipped * batch.mask).sum(), gap, batch.mask.sum()]
+        # a token drawn from the policy has on average the log-prob -entropy: no pass over the vocabulary is needed
+        per_token = [(v * batch.mask).sum() for v in (kl, clipped, -policy)]
+        parts = [loss, *per_token[:2], gap, per_token[2], batch.mask.sum()]
         return torch.stack([p.detach().double().cpu() for p in parts])
 
     def _mismatch(self, batch: Batch, old: torch.Tensor) -> torch.Tensor:

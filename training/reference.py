@@ -8,15 +8,15 @@ from transformers import AutoModelForCausalLM
 from r1data.training_params import GrpoParams
 from training.chunked import logprobs_of
 from training.core import Weights, load_model
+from training.kl import full_kl, sampled_kl
 
 
 class Reference:
     """The reference model, or nothing where the recipe has no KL term."""
 
     def __init__(self, folder: Path, params: GrpoParams, device: torch.device) -> None:
-        self.model = None
+        self.params, self.model = params, None
         self.replaced = False
-        self.chunk = params.optimizer.loss_chunk
         if params.kl:
             self.model = load_model(AutoModelForCausalLM, folder, params.optimizer.dtype).eval().to(device)
 
@@ -32,9 +32,17 @@ class Reference:
             return None
         return {name: p.detach().cpu() for name, p in self.model.named_parameters()}
 
-    @torch.no_grad()
-    def logprobs(self, ids: torch.Tensor, temperature: float) -> torch.Tensor | None:
-        """[rows, length - 1], or None without a KL term."""
+    def kl(self, ids: torch.Tensor, policy: torch.Tensor, logits: torch.Tensor | None) -> torch.Tensor:
+        """[rows, length - 1] divergence estimates of a policy with these log-probs; 0 without a KL term.
+
+        The estimator `full` has its logits too.
+        """
         if self.model is None:
-            return None
-        return logprobs_of(self.model, ids, temperature, self.chunk)
+            return torch.zeros_like(policy)
+        if logits is not None:
+            with torch.no_grad():
+                own = self.model(input_ids=ids).logits
+            return full_kl(logits, own, self.params.temperature)
+        with torch.no_grad():
+            own = logprobs_of(self.model, ids, self.params.temperature, self.params.optimizer.loss_chunk)
+        return sampled_kl(self.params.kl_estimator, policy, own)

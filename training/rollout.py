@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from r1data.digest import seed_from
 from r1data.errors import EndpointError, StageFailed, boundary
 from r1data.generate.client import Completion, CompletionRequest
+from r1data.rewards.kinds import VERIFIED
 from r1data.training_params import GrpoParams
 
 
@@ -23,6 +24,11 @@ class Ask:
     answer: str
     language: str
     kind: str
+
+    @property
+    def general(self) -> bool:
+        """Graded by a reward model, not by rules."""
+        return self.kind not in VERIFIED
 
 
 @dataclass
@@ -42,6 +48,7 @@ class Sample:
     format_ok: bool = False
     consistency: float | None = None
     reflection_words: int = 0
+    kl: float | None = None  # estimate over the completion in nats, where the recipe has it in the reward
 
 
 RECORD = pa.schema(
@@ -59,23 +66,30 @@ RECORD = pa.schema(
         ("format_ok", pa.bool_()),
         ("consistency", pa.float64()),
         ("reflection_words", pa.int64()),
+        ("kl", pa.float64()),
     ]
 )
 
 
-def requests_of(asks: list[Ask], params: GrpoParams, step: int) -> list[CompletionRequest]:
-    """`group` completions of every prompt, seeded by step and problem, in the order of the prompts."""
+def requests_of(asks: list[Ask], params: GrpoParams, step: int, first: int = 0) -> list[CompletionRequest]:
+    """`group` completions of every prompt, seeded by step and problem; `first` prompts of the step came before."""
     return [
         CompletionRequest(a.prompt, params.group, seed_from(params.seed, step, i, a.problem_id) >> 1, str(i))
-        for i, a in enumerate(asks)
+        for i, a in enumerate(asks, first)
     ]
 
 
 def samples_of(requests: list[CompletionRequest], answers: list[list[Completion]]) -> list[Sample]:
-    """The answers as samples; `EndpointError` where the engine gave no token ids."""
+    """The answers as samples; `EndpointError` where the engine gave no token ids, or a group is not whole."""
+    for request, group in zip(requests, answers, strict=True):
+        if len(group) != request.n:
+            raise EndpointError(
+                f"rollouts: {len(group)} completions of prompt {request.tag}, asked for {request.n}",
+                "groups must be whole: look at the server's log; nothing of this step was kept",
+            )
     return [
-        _sample(i, k, request.seed + k, c)
-        for i, (request, group) in enumerate(zip(requests, answers, strict=True))
+        _sample(int(request.tag), k, request.seed + k, c)
+        for request, group in zip(requests, answers, strict=True)
         for k, c in enumerate(group)
     ]
 

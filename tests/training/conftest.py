@@ -1,6 +1,7 @@
 """Tiny models, datasets and jobs for the training tests, made in code."""
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from r1data.endpoint import Endpoint
+from r1data.generate.server import Server, start_server
 from r1data.manifest import Manifest, read_manifest
 from r1data.params import Params
 from r1data.runner import Runner
@@ -147,6 +149,14 @@ def base(workshop: Workshop) -> Manifest:
     job = workshop.job("base", "pretrain", PRETRAIN, {"corpus": corpus})
     pretrain.train(job)
     return workshop.committed(job)
+
+
+@pytest.fixture
+def server(workshop: Workshop, base: Manifest, tmp_path: Path) -> Iterator[Server]:
+    """The fake engine with the base checkpoint."""
+    found = start_server(workshop.model(base), "fake", sys.executable, tmp_path / "fake.log")
+    yield found
+    found.stop()
 
 
 @pytest.fixture(autouse=True)

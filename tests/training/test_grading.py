@@ -9,7 +9,8 @@ import pytest
 from r1data.errors import RecipeError
 from r1data.runner import frame_of
 from r1data.training_params import GrpoParams, OptimizerParams
-from training.grading import Grader, Prompts, advantages_of, measures_of
+from training.grading import Grader, advantages_of, measures_of
+from training.prompts import Prompts
 from training.rollout import Ask, Sample
 
 OPTIMIZER = OptimizerParams(learning_rate=1e-3)
@@ -81,7 +82,7 @@ def test_sum_is_graded_by_rule(workshop: Any) -> None:
     grader = Grader(workshop.job("zero", "grpo", PARAMS, {}), prompts(workshop, PARAMS), PARAMS)
     ask = Ask("p", "Q", "12", "en", "math")
     right, wrong = grader.graded(
-        [ask], [sample("<think>six and six</think><answer>12</answer>"), sample("<answer>13</answer>")]
+        [ask], [sample("<think>six and six</think><answer>12</answer>"), sample("<answer>13</answer>")], 96
     )
     assert (right.reward, right.verdict, right.components) == (
         1.2,
@@ -93,7 +94,7 @@ def test_sum_is_graded_by_rule(workshop: Any) -> None:
 
 def test_unknown_gold_is_undecided_and_leaves_its_group(workshop: Any) -> None:
     grader = Grader(workshop.job("zero", "grpo", PARAMS, {}), prompts(workshop, PARAMS), PARAMS)
-    (undecided,) = grader.graded([Ask("p", "Q", "", "en", "math")], [sample("<answer>1</answer>")])
+    (undecided,) = grader.graded([Ask("p", "Q", "", "en", "math")], [sample("<answer>1</answer>")], 96)
     assert undecided.reward is None
     assert advantages_of([undecided, sample("", 1.0)], PARAMS).tolist() == [0.0, 0.0]
 
@@ -115,8 +116,8 @@ def test_helpfulness_is_of_the_summary_and_safety_of_everything(workshop: Any) -
     helpful, safe = Heard(), Heard()
     grader.models = {"helpful": helpful, "safe": safe}  # type: ignore[dict-item]
     said = "<think>why</think>Hello."
-    grader.graded([Ask("p", "Q: ", "", "en", "general")], [sample(said)])
-    grader.graded([Ask("p", "Q: ", "", "en", "safety")], [sample(said)])
+    grader.graded([Ask("p", "Q: ", "", "en", "general")], [sample(said)], 96)
+    grader.graded([Ask("p", "Q: ", "", "en", "safety")], [sample(said)], 96)
     assert (helpful.texts, safe.texts) == (["Q: Hello."], ["Q: " + said])
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from r1data.errors import EndpointError, StageFailed
-from r1data.generate.client import Completion
-from training.rollout import Sample, _sample, load_rollouts, rollouts_file, save_rollouts
+from r1data.generate.client import Completion, CompletionRequest
+from training.rollout import Sample, _sample, load_rollouts, rollouts_file, samples_of, save_rollouts
 
 SAMPLES = [
     Sample(0, 1, 7, "<think>等</think>", [4, 5, 1], [-0.1, -1e-17, -3.3333333333333335], "stop", 0.1 + 0.2, {"a": 0.1}),
@@ -37,3 +37,9 @@ def test_torn_record_is_a_clear_error(tmp_path: Path) -> None:
 def test_server_must_give_token_ids(ids: tuple[int, ...], logprobs: tuple[float, ...]) -> None:
     with pytest.raises(EndpointError, match="token ids"):
         _sample(0, 0, 0, Completion("x", ids, logprobs, "stop", 3, len(ids)))
+
+
+@pytest.mark.parametrize("answered", [0, 1])
+def test_groups_must_be_whole(answered: int) -> None:
+    with pytest.raises(EndpointError, match=f"{answered} completions of prompt 7, asked for 2"):
+        samples_of([CompletionRequest("x", 2, 0, "7")], [[Completion("x", (1,), (), "stop", 3, 1)] * answered])

@@ -1,0 +1,29 @@
+"""When a stage of reinforcement learning ends, and why, from its metrics alone: a resumed run ends at the same step."""
+
+from collections.abc import Sequence
+
+from r1data.errors import RecipeError
+from r1data.training_params import GrpoParams, PlateauParams
+from training.core import VOLATILE
+
+
+def reason_to_stop(metrics: Sequence[dict[str, float]], params: GrpoParams) -> str:
+    """Why no step follows those of the metrics, one entry a step; empty: one does."""
+    if len(metrics) >= params.steps:
+        return f"steps: all {params.steps}"
+    return _plateau(metrics, params.plateau) if params.plateau else ""
+
+
+def _plateau(metrics: Sequence[dict[str, float]], rule: PlateauParams) -> str:
+    """Steps that do not have the metric (an accuracy where nothing was verified) do not count."""
+    values = [m[rule.metric] for m in metrics if rule.metric in m]
+    if not values and len(metrics) >= rule.window:
+        known = ", ".join(sorted(metrics[-1].keys() - {"step", *VOLATILE}))
+        raise RecipeError(f"plateau: no metric {rule.metric!r} in {rule.window} steps", f"choose one of {known}")
+    if len(values) < 2 * rule.window:
+        return ""
+    before = sum(values[-2 * rule.window : -rule.window]) / rule.window
+    last = sum(values[-rule.window :]) / rule.window
+    if last - before >= rule.least_gain:
+        return ""
+    return f"plateau: {rule.metric} {before:.4g} -> {last:.4g} over windows of {rule.window} steps"
