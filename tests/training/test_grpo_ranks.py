@@ -39,7 +39,7 @@ samples = [
 advantage = torch.tensor(rng.normal(size=16)).float()
 optimizer = {"learning_rate": 1.0, "final_fraction": 1.0, "warmup_steps": 0, "clip_grad": 1e9, "micro_batch": 2}
 found = {}
-for aggregation, stage in [("token", 0), ("sequence", 2), ("group", 3)]:
+for aggregation, stage in [("token", 0), ("sequence", 2), ("group", 2), ("constant", 3)]:
     changes = {"aggregation": aggregation, "kl": 0.1, "optimizer": {**optimizer, "zero_stage": stage}}
     params = PARAMS.model_validate({**PARAMS.model_dump(), **changes})
     model = load_model(AutoModelForCausalLM, folder, "float32")
