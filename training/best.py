@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from r1data.errors import RecipeError
 from r1data.training_params import KeepParams
 from training.core import Trainer, Weights
-from training.keeping import BEST
+from training.keeper import BEST
 
 
 class Best:

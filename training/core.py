@@ -26,7 +26,7 @@ from r1data.training_params import OptimizerParams
 from training import states
 from training.builds import free_abandoned_locks
 from training.job import Stopped
-from training.keeping import Keeper
+from training.keeper import Keeper
 from training.packing import packs
 from training.schedule import Rows, batches, learning_rate
 

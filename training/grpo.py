@@ -23,7 +23,7 @@ from training.core import Trainer, load_model, start
 from training.engine import Engine, InProcessEngine, ServerEngine
 from training.grading import Grader, advantages_of, measures_of, penalised
 from training.job import Job, run
-from training.keeping import Keeper
+from training.keeper import Keeper
 from training.policy import PolicyStep
 from training.prompts import Prompts
 from training.reference import Reference

@@ -16,7 +16,7 @@ from training.checkpoint import commit_checkpoint
 from training.chunked import summed_loss
 from training.core import Trainer, start, train_supervised
 from training.job import Job, run
-from training.keeping import Keeper
+from training.keeper import Keeper
 from training.schedule import Rows, batch_size
 from training.tokens import EOS, PAD, encode, labelled, trained_tokenizer
 

@@ -20,7 +20,7 @@ from training.calibration import Predictions
 from training.checkpoint import commit_checkpoint
 from training.core import Trainer, load_model, start, train_supervised
 from training.job import Job, run
-from training.keeping import Keeper
+from training.keeper import Keeper
 from training.losses import pairwise_loss, pointwise_loss
 from training.schedule import Rows, batch_size, steps_per_epoch
 from training.tokens import PAD, encode, load_tokenizer, padded

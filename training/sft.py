@@ -16,7 +16,7 @@ from training.checkpoint import commit_checkpoint
 from training.chunked import summed_loss
 from training.core import Trainer, load_model, start, train_supervised
 from training.job import Job, run
-from training.keeping import Keeper
+from training.keeper import Keeper
 from training.packing import attend_within, nothing, packed
 from training.schedule import Rows, batch_size, steps_per_epoch
 from training.tokens import encode, labelled, load_tokenizer

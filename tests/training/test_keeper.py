@@ -21,9 +21,9 @@ from r1data.storage import Lake
 from r1data.training_params import GrpoParams, OptimizerParams, SftParams
 from tests.s3 import Server
 from tests.training.conftest import PRETRAIN, corpus_rows
-from training import grpo, keeping, pretrain, sft, states
+from training import grpo, pretrain, sft, states
 from training.job import Job, Stopped
-from training.keeping import Copies
+from training.keeper import Copies
 
 OPTIMIZER = OptimizerParams(learning_rate=1e-2, warmup_steps=1, micro_batch=4)
 SFT = SftParams(optimizer=OPTIMIZER, epochs=2, batch=4, max_length=64, save_every=2)
@@ -61,15 +61,15 @@ def sft_job(workshop: Any, base: Manifest, scratch: str) -> Job:
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """As if SIGTERM came in a step, once."""
-    whole = keeping.Keeper.measured
+    whole = keeper.Keeper.measured
 
-    def measured(self: keeping.Keeper, now: int, values: dict[str, float]) -> None:
+    def measured(self: keeper.Keeper, now: int, values: dict[str, float]) -> None:
         whole(self, now, values)
         if now == step:
-            monkeypatch.setattr(keeping.Keeper, "measured", whole)
+            monkeypatch.setattr(keeper.Keeper, "measured", whole)
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(keeping.Keeper, "measured", measured)
+    monkeypatch.setattr(keeper.Keeper, "measured", measured)
 
 
 def scalars(folder: Path, name: str) -> list[tuple[int, float]]:
