@@ -21,7 +21,7 @@ from r1data.storage import Lake
 from r1data.training_params import GrpoParams, OptimizerParams, SftParams
 from tests.s3 import Server
 from tests.training.conftest import PRETRAIN, corpus_rows
-from training import grpo, pretrain, sft, states
+from training import grpo, keeper, pretrain, sft, states
 from training.job import Job, Stopped
 from training.keeper import Copies
 
