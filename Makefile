@@ -32,9 +32,9 @@ up down deploy: install
 test: install
 	@$(PYTEST) -m "not slow"
 
-# pytest ends with 5 where nothing is marked slow
+# Two at a time: they mostly wait for servers. pytest ends with 5 where nothing is marked slow
 slow: install
-	@$(PYTEST) -m slow || [ $$? -eq 5 ]
+	@$(PYTEST) -m slow -n 2 --dist loadfile || [ $$? -eq 5 ]
 
 check: install
 	$(BIN)/ruff check .

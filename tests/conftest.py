@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from filelock import FileLock
 
 from r1data.storage import Lake
 from tests.running import run
@@ -36,7 +37,14 @@ def proxy(s3: Server) -> Iterator[Proxy]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """A lake with the whole smoke recipe, run once without interruption (a minute or two: for slow tests)."""
-    folder = tmp_path_factory.mktemp("whole")
-    run(["run", "smoke"], str(folder / "lake"), folder / "scratch")
+    """A lake with the whole smoke recipe, run once without interruption (a minute or two: for slow tests).
+
+    Of the processes that share the tests the first makes it, the others wait for it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "whole"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "done").exists():
+            run(["run", "smoke"], str(folder / "lake"), folder / "scratch")
+            (folder / "done").touch()
     return Lake.open(str(folder / "lake"))
