@@ -36,7 +36,7 @@ class Collected:
     def measures(self, params: GrpoParams) -> dict[str, float]:
         """Groups without spread, of all that were asked; and how many more were asked, which a resumed run needs."""
         groups = [self.samples[i : i + params.group] for i in range(0, len(self.samples), params.group)]
-        found = {"groups_without_spread": sum(not has_spread(g) for g in groups) / len(groups)}
+        found = {"zero_variance": sum(not has_spread(g) for g in groups) / len(groups)}
         if params.dynamic_sampling:
             found |= {"extra_verified": float(self.extra[0]), "extra_general": float(self.extra[1])}
         return found

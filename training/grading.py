@@ -110,20 +110,10 @@ def measures_of(samples: list[Sample]) -> dict[str, float]:
         "reflection_words": _mean([float(s.reflection_words) for s in rule]),
         "undecided": _mean([float(s.reward is None) for s in samples]),
         "truncated": _mean([float(s.finish_reason != "stop") for s in samples]),
-        "zero_variance": _zero_variance(samples),
     }
     for name in sorted({n for s in samples for n in s.components or {}}):
         found[f"reward_{name}"] = _mean([(s.components or {}).get(name) for s in samples])
     return {k: v for k, v in found.items() if v == v}
-
-
-def _zero_variance(samples: list[Sample]) -> float:
-    """Share of the groups with a decided sample whose rewards are all equal: they teach nothing."""
-    groups: dict[int, set[float]] = {}
-    for s in samples:
-        if s.reward is not None:
-            groups.setdefault(s.ask, set()).add(s.reward)
-    return _mean([float(len(rewards) == 1) for rewards in groups.values()])
 
 
 def _mean(values: list[float | None]) -> float:

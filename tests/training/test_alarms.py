@@ -13,8 +13,6 @@ from r1data.manifest import Manifest
 from r1data.training_params import AlarmParams, GrpoParams
 from training import grpo
 from training.alarms import sign_of
-from training.grading import measures_of
-from training.rollout import Sample
 
 ALARMS = AlarmParams(min_completion_tokens=10, max_zero_variance=0.9, patience=3)
 
@@ -40,14 +38,6 @@ def test_step_without_the_metric_breaks_the_row() -> None:
 
 def test_without_limits_nothing_rings() -> None:
     assert sign_of(steps(0, 0, 0), AlarmParams(patience=1)) is None
-
-
-def test_zero_variance_counts_groups_of_decided_samples() -> None:
-    rewards = {0: (1.0, 1.0), 1: (0.0, 1.0), 2: (None, 0.5), 3: (None, None)}
-    samples = [
-        Sample(ask, k, 0, "", [1], [], "stop", reward) for ask, both in rewards.items() for k, reward in enumerate(both)
-    ]
-    assert measures_of(samples)["zero_variance"] == pytest.approx(2 / 3)
 
 
 def test_stage_ends_with_its_state_saved(workshop: Any, base: Manifest, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_groups_without_spread_are_replaced(workshop: Any) -> None:
     found = step(workshop, 0, (0, 0), 1, 3, 5)
     assert (batch(found), len(found.asks), found.extra) == ([1, 3, 5], 6, (3, 0))
     assert [s.ask for s in found.samples[::2]] == [0, 1, 2, 3, 4, 5]
-    assert found.measures(PARAMS) == {"groups_without_spread": 0.5, "extra_verified": 3, "extra_general": 0}
+    assert found.measures(PARAMS) == {"zero_variance": 0.5, "extra_verified": 3, "extra_general": 0}
 
 
 def test_rounds_end_and_the_batch_is_filled(workshop: Any) -> None:
