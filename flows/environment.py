@@ -29,7 +29,7 @@ class Operations:
     """Where `make up` keeps its state and data, the port of the interface, how many `gpu` tasks run at a time.
 
     `database` is the URL of a PostgreSQL of others; `notify` names a block of Prefect that tells a person, such as
-    `slack-webhook/night`.
+    `slack-webhook/night`. The reaper looks every `reap_every_s` and takes a run for dead after `reap_silent_s`.
     """
 
     folder: Path
@@ -37,10 +37,14 @@ class Operations:
     gpu_tasks: int = 2
     database: str | None = None
     notify: str | None = None
+    reap_every_s: float = 30.0
+    reap_silent_s: float = 3.0 * HEARTBEAT_S
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Operations":
-        """From R1_UP, R1_UI_PORT, R1_GPU_TASKS, R1_NOTIFY and PREFECT_API_DATABASE_CONNECTION_URL."""
+        """From R1_UP, R1_UI_PORT, R1_GPU_TASKS, R1_NOTIFY, R1_REAP_EVERY_S, R1_REAP_SILENT_S and
+        PREFECT_API_DATABASE_CONNECTION_URL.
+        """
         env = os.environ if environ is None else environ
         return cls(
             folder=Path(env.get("R1_UP", ".up")).absolute(),
@@ -48,4 +52,6 @@ class Operations:
             gpu_tasks=int(env.get("R1_GPU_TASKS", "2")),
             database=env.get("PREFECT_API_DATABASE_CONNECTION_URL") or None,
             notify=env.get("R1_NOTIFY") or None,
+            reap_every_s=float(env.get("R1_REAP_EVERY_S", "30")),
+            reap_silent_s=float(env.get("R1_REAP_SILENT_S", str(3 * HEARTBEAT_S))),
         )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from prefect import flow, task
@@ -23,8 +24,9 @@ from prefect.tasks import Task
 from pydantic import ValidationError
 
 from flows.artifacts import ProgressArtifacts, artifact_key, funnel_artifact
+from flows.patience import patient
 from r1data.cli.live import LiveProgress
-from r1data.errors import Terminal, Transient
+from r1data.errors import StoreUnavailable, Terminal, Transient
 from r1data.inspect.show import check_pages
 from r1data.recipe import load_recipe
 from r1data.report.audit import audit_markdown
@@ -96,6 +98,10 @@ def run_whole(session: Session) -> str:
 
 def report(session: Session) -> str:
     """Evaluation, claims and audit as artifacts, and the page of the run; its URI."""
+    return patient(partial(_reported, session), session.report, also=(StoreUnavailable,))
+
+
+def _reported(session: Session) -> str:
     name = session.recipe.name
     text = f"{evaluation_markdown(session.lake, name)}\n\n{claims_markdown(session.lake, name)}"
     create_markdown_artifact(text, key=artifact_key(name, "evaluation"))
@@ -172,18 +178,30 @@ def run_stage(session: Session, stage: str) -> None:
         told = {"node": name, "rows": manifest.rows, "was there": skipped, "seconds": took}
         return {**told, "path": manifest.path, "checks": pages}
 
+    begun: list[str] = []
+
+    def run(name: str) -> dict[str, Any]:
+        return patient(lambda: node.with_options(**_options(session, name))(name), session.report)
+
     def subflow() -> None:
-        rows = list(session.run_nodes(stage, lambda name: node.with_options(**_options(session, name))(name)).values())
-        outputs = ((r["node"], session.nodes[r["node"]].step.output) for r in rows)
-        made = {f"{session.recipe.name}/{name}" for name, output in outputs if output and output.name == "drops"}
-        # finding where funnels begin reads the manifest of every ref: only for a stage that drops rows
-        for ref in (ref for ref in (drop_refs(session.lake, session.recipe.name) if made else ()) if ref in made):
-            funnel_artifact(session.lake, ref)
-        create_table_artifact(rows, key=artifact_key(session.recipe.name, stage), description=f"stage {stage}")
+        begun.append(stage)
+        rows = list(session.run_nodes(stage, run).values())
+        patient(partial(_show, session, stage, rows), session.report, also=(StoreUnavailable,))
 
     # Prefect finds the subflows of an earlier attempt by function and order; stages that run side by side have no order
     subflow.__qualname__ = f"{stage}_{_attempt()}"
-    flow(name=stage, flow_run_name=stage)(subflow)()
+    staged = flow(name=stage, flow_run_name=stage)(subflow)
+    patient(staged, session.report, given_up=lambda: bool(begun))  # once begun, what is inside waits by itself
+
+
+def _show(session: Session, stage: str, rows: list[dict[str, Any]]) -> None:
+    """Counts and funnels of a stage that has run, as artifacts."""
+    outputs = ((r["node"], session.nodes[r["node"]].step.output) for r in rows)
+    made = {f"{session.recipe.name}/{name}" for name, output in outputs if output and output.name == "drops"}
+    # finding where funnels begin reads the manifest of every ref: only for a stage that drops rows
+    for ref in (ref for ref in (drop_refs(session.lake, session.recipe.name) if made else ()) if ref in made):
+        funnel_artifact(session.lake, ref)
+    create_table_artifact(rows, key=artifact_key(session.recipe.name, stage), description=f"stage {stage}")
 
 
 def _attempt() -> int:

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
             case ["reap"]:
                 from flows.ops.reaper import watch
 
-                asyncio.run(watch(say=partial(print, flush=True)))
+                asyncio.run(watch(ops.reap_silent_s, ops.reap_every_s, partial(print, flush=True)))
             case _:
                 print(__doc__)
                 return 2

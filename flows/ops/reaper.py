@@ -17,10 +17,9 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import PrefectException
 from prefect.states import Crashed, Scheduled
 
-from flows.environment import HEARTBEAT_S
+from flows.environment import Operations
 
-EVERY_S = 30.0
-SILENT_S = 3.0 * HEARTBEAT_S
+EVERY_S, SILENT_S = Operations.reap_every_s, Operations.reap_silent_s
 WITHIN = dt.timedelta(hours=1)
 ATTEMPTS = 3
 TAG = "rerun"
