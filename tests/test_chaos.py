@@ -1,9 +1,11 @@
 """The chaos driver: what it makes and finds in the small, and a whole short campaign that is stopped and goes on."""
 
+import random
 import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +14,13 @@ import pytest
 from benchmarks.chaos.faults import ANEW, NEVER, SAME, Faulty
 from benchmarks.chaos.journal import BEGIN, END, Journal, report, write_report
 from benchmarks.chaos.reader import Reader
+from benchmarks.chaos.segments import before, fill, rarest, refs_of
 from benchmarks.chaos.stack import kind_of
 from flows.ops.processes import marked
 from flows.ops.up import State
 from r1data.manifest import MANIFEST
-from r1data.refs import ref_file, resolve
+from r1data.refs import list_refs, ref_file, resolve
+from r1data.stages import STAGES
 from r1data.storage import Lake
 from tests.r1data.inspect.tiny_lake import make_lake
 from tests.s3 import Request, Server, proxied
@@ -175,8 +179,43 @@ def test_what_was_published_may_not_go(lake: Lake) -> None:
     assert [line for line in found if line.endswith("was published and is gone")]
 
 
-def _driver(state: Path, *more: str) -> "subprocess.Popen[str]":
-    told = ["--kills", "3", "--faults", "30", "--every", "3", "--pause", "1", "6", "--stage", "foundations", *more]
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_of_one_stage_has_what_the_stage_needs_and_no_more(finished: Lake, tmp_path: Path) -> None:
+    lake = Lake.open(str(tmp_path / "lake"))
+    assert fill(finished, lake, "smoke", "distill") == len(lake.names(""))
+    there = set(list_refs(lake))
+    assert there == refs_of("smoke", before("smoke", "distill"))
+    assert "smoke/sft_mix" in there
+    assert not there & {"smoke/distill", "smoke/r1", "smoke/eval/zero"}
+    found: list[str] = []
+    Reader(lake, found.append).check()
+    assert found == []
+
+
+def test_every_stage_has_its_turn() -> None:
+    taken: list[str] = []
+    for number in range(24):
+        taken.append(rarest(STAGES, taken, random.Random(number)))
+    assert Counter(taken) == dict.fromkeys(STAGES, 2)
+
+
+def _driver(state: Path) -> "subprocess.Popen[str]":
+    told = [
+        "--kills",
+        "3",
+        "--faults",
+        "30",
+        "--every",
+        "3",
+        "--pause",
+        "1",
+        "6",
+        "--stage",
+        "foundations",
+        "--ranks",
+        "1",
+    ]
     command = [sys.executable, "-u", "-m", "benchmarks.chaos", "--state", str(state), *told]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

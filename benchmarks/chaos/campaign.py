@@ -312,7 +312,8 @@ class Campaign:
             differing = [ref for ref in differing if not (ref in wanted and ref in found and ref in own)]
         if differing:
             self._violated(f"refs differ from an undisturbed run's: {', '.join(differing)}")
-        for what in (*_answers_changed(lake), *_blocking(lake), *self._left(stack), *_verified(stack, lake)):
+        # leases after processes: a run that could not reach the store has left its own behind while it ends
+        for what in (*self._left(stack), *_answers_changed(lake), *_blocking(lake), *_verified(stack, lake)):
             self._violated(what)
         flow_runs = [e["flow_run"] for e in self.journal.of("attempt", run=number)]
         counts = [stack.asked("GET", f"/flow_runs/{f}")["run_count"] for f in flow_runs]
