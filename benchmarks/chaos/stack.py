@@ -90,6 +90,7 @@ class Stack:
             "OMP_NUM_THREADS": "1",
             "R1_REAP_EVERY_S": "5",
             "R1_REAP_SILENT_S": "60",
+            "R1_REAP_PENDING_S": "120",
             MARK: self.machine.state.mark,
             **self.settings,
         }

@@ -1,8 +1,9 @@
 """What becomes of runs whose process or machine is gone: `python -m flows.ops reap`, one for a server.
 
-Prefect's documented zombie automation takes suspended runs for dead. This looks at RUNNING ones alone: without a
-heartbeat for three of its periods a run is Crashed. Crashed runs of deployments tagged `rerun` are scheduled again,
-twice at most and within an hour; what they finished is in the lake and skipped.
+Prefect's documented zombie automation takes suspended runs for dead. This looks at RUNNING and PENDING ones alone.
+Without a heartbeat for three of its periods a run is Crashed; so is one that is PENDING for ten minutes: its worker
+was gone before its process lived. Crashed runs of deployments tagged `rerun` are scheduled again, twice at most and
+within an hour; what they finished is in the lake and skipped.
 """
 
 import asyncio
@@ -19,21 +20,28 @@ from prefect.states import Crashed, Scheduled
 
 from flows.environment import Operations
 
-EVERY_S, SILENT_S = Operations.reap_every_s, Operations.reap_silent_s
+EVERY_S, SILENT_S, PENDING_S = Operations.reap_every_s, Operations.reap_silent_s, Operations.reap_pending_s
 WITHIN = dt.timedelta(hours=1)
 ATTEMPTS = 3
 TAG = "rerun"
 PAGE = 200
 
 
-async def reap(client: PrefectClient, silent_s: float = SILENT_S, say: Callable[[str], None] = print) -> None:
+async def reap(
+    client: PrefectClient,
+    silent_s: float = SILENT_S,
+    say: Callable[[str], None] = print,
+    pending_s: float = PENDING_S,
+) -> None:
     """Look once."""
-    for run in await _in_state(client, StateType.RUNNING):
-        silent = _now() - await _last_sign(client, run)
-        if silent.total_seconds() > silent_s:
-            told = f"no heartbeat for {silent.total_seconds():.0f} s: its process or machine is gone"
-            await client.set_flow_run_state(run.id, Crashed(message=told), force=True)
-            say(f"{run.name} ({run.id}): {told}")
+    for kind, patience in ((StateType.RUNNING, silent_s), (StateType.PENDING, pending_s)):
+        for run in await _in_state(client, kind):
+            silent = (_now() - await _last_sign(client, run)).total_seconds()
+            if silent > patience:
+                why = "no heartbeat" if kind is StateType.RUNNING else "taken by a worker and not begun"
+                told = f"{why} for {silent:.0f} s: its process or machine is gone"
+                await client.set_flow_run_state(run.id, Crashed(message=told), force=True)
+                say(f"{run.name} ({run.id}): {told}")
     for run in await _in_state(client, StateType.CRASHED):
         if await _to_run_again(client, run):
             told = f"run again after a crash, attempt {run.run_count + 1} of {ATTEMPTS}"
@@ -41,12 +49,17 @@ async def reap(client: PrefectClient, silent_s: float = SILENT_S, say: Callable[
             say(f"{run.name} ({run.id}): {told}")
 
 
-async def watch(silent_s: float = SILENT_S, every_s: float = EVERY_S, say: Callable[[str], None] = print) -> None:
+async def watch(
+    silent_s: float = SILENT_S,
+    every_s: float = EVERY_S,
+    say: Callable[[str], None] = print,
+    pending_s: float = PENDING_S,
+) -> None:
     """Look again and again; a server that does not answer is waited for."""
     async with get_client() as client:
         while True:
             try:
-                await reap(client, silent_s, say)
+                await reap(client, silent_s, say, pending_s)
             except (httpx.HTTPError, PrefectException) as e:
                 say(f"{type(e).__name__}: {e}; looks again in {every_s:.0f} s")
             await asyncio.sleep(every_s)
