@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from prefect import flow, task
@@ -23,9 +24,10 @@ from prefect.tasks import Task
 from pydantic import ValidationError
 
 from flows.artifacts import PROGRESS, ProgressArtifacts, StageProgress, artifact_key
+from flows.patience import patient
 from flows.results import node_told, run_results, stage_results
 from r1data.cli.live import LiveProgress
-from r1data.errors import Terminal, Transient
+from r1data.errors import StoreUnavailable, Terminal, Transient
 from r1data.mapping import Spread, map_here
 from r1data.recipe import ClusterParams, load_recipe
 from r1data.review import record_timeout, require_review
@@ -106,7 +108,12 @@ def run_whole(session: Session) -> str:
         done = list(session.run_stages(lambda stage: run_stage(session, stage), ["cold_start"]))
         _ask_for_review(session)
     session.run_stages(lambda stage: run_stage(session, stage), done=done)
-    return run_results(session)
+    return report(session)
+
+
+def report(session: Session) -> str:
+    """The artifacts of the whole run and its pages; the URI of the run's page."""
+    return patient(partial(run_results, session), session.report, also=(StoreUnavailable,))
 
 
 class ReviewForm(RunInput):
@@ -173,16 +180,22 @@ def run_stage(session: Session, stage: str) -> None:
     progress = StageProgress(stage, sum(n.stage == stage for n in session.nodes.values()))
 
     def work(name: str) -> dict[str, Any]:
-        told: dict[str, Any] = NODE.with_options(**_options(session, name))(name)
+        task = NODE.with_options(**_options(session, name))
+        told: dict[str, Any] = patient(lambda: task(name), session.report)
         progress.add(skipped=told["was there"] == "yes")
         return told
 
+    begun: list[str] = []
+
     def subflow() -> None:
-        stage_results(session, stage, list(session.run_nodes(stage, work).values()))
+        begun.append(stage)
+        rows = list(session.run_nodes(stage, work).values())
+        patient(partial(stage_results, session, stage, rows), session.report, also=(StoreUnavailable,))
 
     # Prefect finds the subflows of an earlier attempt by function and order; stages that run side by side have no order
     subflow.__qualname__ = f"{stage}_{_attempt()}"
-    flow(name=stage, flow_run_name=stage)(subflow)()
+    staged = flow(name=stage, flow_run_name=stage)(subflow)
+    patient(staged, session.report, given_up=lambda: bool(begun))  # once begun, what is inside waits by itself
 
 
 def _node(name: str) -> dict[str, Any]:

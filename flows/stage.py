@@ -2,8 +2,7 @@
 
 from prefect import flow
 
-from flows.r1 import open_session, run_stage
-from flows.results import run_results
+from flows.r1 import open_session, report, run_stage
 from r1data.stages.order import StageName
 
 
@@ -21,4 +20,4 @@ def stage(stage: StageName = "foundations", recipe: str = "demo", lake: str | No
     """
     with open_session(recipe, lake) as session:
         session.run_stages(lambda name: run_stage(session, name), [stage])
-        return run_results(session) if stage == "evaluate" else session.lake.uri()
+        return report(session) if stage == "evaluate" else session.lake.uri()

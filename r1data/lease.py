@@ -46,8 +46,9 @@ def lease(
     finally:
         ended.set()
         renewing.join()
-        if _owner(lake, path).get("owner") == me["owner"]:
-            lake.delete(path)
+        with suppress(StorageError, StoreUnavailable):  # what was done under it is done; it expires by itself
+            if _owner(lake, path).get("owner") == me["owner"]:
+                lake.delete(path)
 
 
 def _acquire(

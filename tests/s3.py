@@ -125,12 +125,16 @@ class Fault:
 
 @dataclass
 class Proxy:
-    """Between a client and a server: keeps what passed in `seen`, and does the `faults` that match, each some times."""
+    """Between a client and a server: keeps what passed in `seen`, and does the `faults` that match, each some times.
+
+    `watch` is called before a request is passed on, `answered` when the server's whole answer is there.
+    """
 
     server: Server
     seen: list[Request] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     watch: Callable[[Request], None] = lambda _: None
+    answered: Callable[[Request, int], None] = lambda request, status: None
     port: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     closing: threading.Event = field(default_factory=threading.Event)
@@ -166,9 +170,9 @@ class Proxy:
 
 
 @contextmanager
-def proxied(server: Server) -> Iterator[Proxy]:
-    """A proxy on a port of its own."""
-    proxy = Proxy(server)
+def proxied(server: Server, proxy: Proxy | None = None) -> Iterator[Proxy]:
+    """A proxy, or this one, on a port of its own."""
+    proxy = proxy or Proxy(server)
 
     class Handler(_Handler):
         pass
@@ -228,7 +232,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "ok":
             self._answer(200, {"ETag": '"0"'}, b"")
         else:
-            self._forwarded(headers, body, fault)
+            self._forwarded(request, body, fault)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = pass_on
 
@@ -243,10 +247,11 @@ class _Handler(BaseHTTPRequestHandler):
             pass
         return found
 
-    def _forwarded(self, headers: dict[str, str], body: bytes, fault: int | str | None) -> None:
+    def _forwarded(self, request: Request, body: bytes, fault: int | str | None) -> None:
         server = http.client.HTTPConnection("127.0.0.1", self.proxy.server.port, timeout=60)
         try:
-            passed = {k: v for k, v in headers.items() if k not in HOP} | {"content-length": str(len(body))}
+            passed = {k: v for k, v in request.headers.items() if k not in HOP}
+            passed["content-length"] = str(len(body))
             server.request(self.command, self.path, body, passed)
             answer = server.getresponse()
             data, found = answer.read(), dict(answer.getheaders())
@@ -258,6 +263,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "lost":
             self._broken("reset")
         else:
+            self.proxy.answered(request, answer.status)
             self._answer(answer.status, found, data, torn=fault == "torn")
 
     def _answer(self, status: int, headers: dict[str, str], body: bytes, torn: bool = False) -> None:

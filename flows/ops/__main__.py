@@ -29,7 +29,8 @@ def main(arguments: list[str]) -> int:
             case ["reap"]:
                 from flows.ops.reaper import watch
 
-                asyncio.run(watch(say=partial(print, flush=True)))
+                say = partial(print, flush=True)
+                asyncio.run(watch(ops.reap_silent_s, ops.reap_every_s, say, ops.reap_pending_s))
             case _:
                 print(__doc__)
                 return 2

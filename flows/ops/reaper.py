@@ -1,9 +1,10 @@
 """What becomes of runs whose process or machine is gone: `python -m flows.ops reap`, one for a server.
 
-Prefect's documented zombie automation takes suspended runs for dead. This looks at RUNNING ones alone: without a
-heartbeat for three of its periods a run is Crashed. Crashed runs of deployments tagged `rerun` are scheduled again,
-twice at most and within an hour; what they finished is in the lake and skipped. Both are said: in the
-run's state, in the log, to a person as `flows.notify` does, and in the lake, where what it had begun gets its ABORT.
+Prefect's documented zombie automation takes suspended runs for dead. This looks at RUNNING and PENDING ones alone.
+Without a heartbeat for three of its periods a run is Crashed; so is one that is PENDING for ten minutes: its worker
+was gone before its process lived. Crashed runs of deployments tagged `rerun` are scheduled again, twice at most and
+within an hour; what they finished is in the lake and skipped. Both are said: in the run's state, in the log, to a
+person as `flows.notify` does, and in the lake, where what it had begun gets its ABORT.
 """
 
 import asyncio
@@ -19,15 +20,14 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import PrefectException
 from prefect.states import Crashed, Scheduled
 
-from flows.environment import HEARTBEAT_S
+from flows.environment import Operations
 from flows.notify import notify
 from r1data.ends import write_ends
 from r1data.errors import R1Error
 from r1data.settings import Settings
 from r1data.storage import Lake
 
-EVERY_S = 30.0
-SILENT_S = 3.0 * HEARTBEAT_S
+EVERY_S, SILENT_S, PENDING_S = Operations.reap_every_s, Operations.reap_silent_s, Operations.reap_pending_s
 WITHIN = dt.timedelta(hours=1)
 ATTEMPTS = 3
 TAG = "rerun"
@@ -41,6 +41,7 @@ async def reap(
     silent_s: float = SILENT_S,
     say: Callable[[str], None] = print,
     tell: Tell = notify,
+    pending_s: float = PENDING_S,
 ) -> None:
     """Look once; `tell` gets a subject, a text and what to file it under, once for every run that changed."""
     news: dict[UUID, tuple[FlowRun, list[str]]] = {}
@@ -50,11 +51,13 @@ async def reap(
         say(f"{run.name} ({run.id}): {told}")
         news.setdefault(run.id, (run, []))[1].append(told)
 
-    for run in await _in_state(client, StateType.RUNNING):
-        silent = _now() - await _last_sign(client, run)
-        if silent.total_seconds() > silent_s:
-            told = f"no heartbeat for {silent.total_seconds():.0f} s: its process or machine is gone"
-            await change(run, Crashed(message=told), told)
+    for kind, patience in ((StateType.RUNNING, silent_s), (StateType.PENDING, pending_s)):
+        for run in await _in_state(client, kind):
+            silent = (_now() - await _last_sign(client, run)).total_seconds()
+            if silent > patience:
+                why = "no heartbeat" if kind is StateType.RUNNING else "taken by a worker and not begun"
+                told = f"{why} for {silent:.0f} s: its process or machine is gone"
+                await change(run, Crashed(message=told), told)
     for run in await _in_state(client, StateType.CRASHED):
         if await _to_run_again(client, run):
             why = (run.state and run.state.message) or "its process ended"
@@ -75,12 +78,17 @@ def _write_ends(run: FlowRun, say: Callable[[str], None]) -> None:
         say(f"{run.name} ({run.id}): its lineage has no end yet: {e}")
 
 
-async def watch(silent_s: float = SILENT_S, every_s: float = EVERY_S, say: Callable[[str], None] = print) -> None:
+async def watch(
+    silent_s: float = SILENT_S,
+    every_s: float = EVERY_S,
+    say: Callable[[str], None] = print,
+    pending_s: float = PENDING_S,
+) -> None:
     """Look again and again; a server that does not answer is waited for."""
     async with get_client() as client:
         while True:
             try:
-                await reap(client, silent_s, say)
+                await reap(client, silent_s, say, pending_s=pending_s)
             except (httpx.HTTPError, PrefectException) as e:
                 say(f"{type(e).__name__}: {e}; looks again in {every_s:.0f} s")
             await asyncio.sleep(every_s)

@@ -55,8 +55,8 @@ class Machine:
         """The API of the server."""
         return f"http://127.0.0.1:{self.state.port}/api"
 
-    def up(self) -> None:
-        """Start what does not run, deploy, and say where to look."""
+    def up(self, *, deployed: bool = False) -> None:
+        """Start what does not run, deploy unless it is `deployed`, and say where to look."""
         self._change(port=self._port("server", self.state.port or self.ops.port))
         env = self._environment()
         env["PREFECT_API_DATABASE_CONNECTION_URL"] = self._database()
@@ -64,14 +64,18 @@ class Machine:
         self._ensure("server", _prefect(*command), env)
         self._wait("server", lambda: _answers(f"{self.api}/health"))
         env.pop("PREFECT_API_DATABASE_CONNECTION_URL")
-        run = subprocess.run([sys.executable, "-m", "flows.ops", "deploy"], env=env, text=True, capture_output=True)
-        if run.returncode:
-            raise StageFailed(f"deploying failed:\n{(run.stdout + run.stderr)[-3000:]}", "mend prefect.yaml")
+        if not deployed:
+            self._deploy(env)
         for pool in POOLS:
             told = ["worker", "start", "--pool", pool, "--type", "process", "--name", f"{pool}-{socket.gethostname()}"]
             self._ensure(f"worker-{pool}", _prefect(*told), env)
         self._ensure("reaper", [sys.executable, "-m", "flows.ops", "reap"], env)
         self.say(_NEXT.format(ui=self.api.removesuffix("/api"), api=self.api, logs=self.logs))
+
+    def _deploy(self, env: dict[str, str]) -> None:
+        run = subprocess.run([sys.executable, "-m", "flows.ops", "deploy"], env=env, text=True, capture_output=True)
+        if run.returncode:
+            raise StageFailed(f"deploying failed:\n{(run.stdout + run.stderr)[-3000:]}", "mend prefect.yaml")
 
     def down(self) -> None:
         """End what is up: what runs flows first, so that it can tell the server; data and logs stay."""

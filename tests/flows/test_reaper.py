@@ -41,13 +41,13 @@ def _state(api: str, run: str) -> tuple[str, str]:
     return state["type"], state["name"]
 
 
-def _reap(api: str, silent_s: float, told: list[str] | None = None) -> list[str]:
+def _reap(api: str, silent_s: float, told: list[str] | None = None, pending_s: float = 600) -> list[str]:
     said: list[str] = []
     news = [] if told is None else told
 
     async def once() -> None:
         async with PrefectClient(api) as client:
-            await reap(client, silent_s, said.append, lambda *line: news.append(": ".join(line)))
+            await reap(client, silent_s, said.append, lambda *line: news.append(": ".join(line)), pending_s)
 
     asyncio.run(once())
     return said
@@ -107,6 +107,19 @@ def test_a_person_and_the_lineage_are_told(
     (alert,) = _post(f"{api}/artifacts/filter", {"artifacts": {"key": {"any_": ["reaper-alert"]}}})
     assert lost in alert["data"]
     assert "run again after a crash, attempt 2 of 3" in alert["data"]
+
+
+@pytest.mark.slow
+def test_a_run_that_was_taken_and_never_begun_is_run_again(prefect_server: tuple[str, Path]) -> None:
+    """Its worker was killed before its process lived: nobody reports that."""
+    api, _ = prefect_server
+    taken, waits = _run(api, _deployment(api, "again", ["rerun"])), _run(api, _deployment(api, "later", ["rerun"]))
+    _post(f"{api}/flow_runs/{waits}/set_state", {"state": {"type": "SCHEDULED"}, "force": True})
+    assert _reap(api, silent_s=0) == [], "it may be about to begin"
+    said = "\n".join(_reap(api, silent_s=60, pending_s=0))
+    assert f"{taken}): taken by a worker and not begun for" in said
+    assert _state(api, taken) == ("SCHEDULED", "AwaitingRetry")
+    assert _state(api, waits)[1] == "Scheduled", "no worker has taken it yet"
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ import pytest
 
 from r1data import lease as module
 from r1data.endpoint import Endpoint
-from r1data.errors import LeaseHeld, RunStopped, StorageError
+from r1data.errors import LeaseHeld, RunStopped, StorageError, StoreUnavailable
 from r1data.generate.candidates import candidates
 from r1data.generate.pool import Pool
 from r1data.generate.router import Backend
@@ -164,6 +164,24 @@ def test_one_that_another_took_is_not_removed(place: Lake, monkeypatch: pytest.M
     with lease(place, NAME, print):
         held_elsewhere(place, time.time())
     assert place.names("leases") == [PATH]
+
+
+@pytest.mark.parametrize("fault", [StorageError("refused"), StoreUnavailable("away")], ids=["refused", "away"])
+def test_a_release_that_fails_fails_no_work(
+    place: Lake, monkeypatch: pytest.MonkeyPatch, fault: StorageError | StoreUnavailable
+) -> None:
+    """It is left to expire, as that of one that was killed."""
+
+    def away(self: Lake, name: str) -> None:
+        raise fault
+
+    with monkeypatch.context() as patched, lease(place, NAME, print):
+        patched.setattr(Lake, "delete", away)
+    assert place.names("leases") == [PATH]
+    began = time.monotonic()
+    with lease(place, NAME, print):
+        assert time.monotonic() - began > EXPIRES_S / 2
+    assert place.names("leases") == []
 
 
 def test_a_write_that_fails_once_ends_no_renewal(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
