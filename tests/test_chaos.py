@@ -106,14 +106,14 @@ def test_an_upload_is_torn_only_where_there_is_one(s3: Server) -> None:
 def test_faults_are_absorbed_by_the_client(s3: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.chaos.faults.OUTAGE_SHARE", 0.0)
     told: list[str] = []
-    proxy = Faulty(s3, left=20, every=2.0)
+    proxy = Faulty(s3, left=20, every=5.0, rng=random.Random(5))
     proxy.told = lambda what, kind, name, outcome: told.append(outcome)
     proxy.answered = proxy.passed
     with proxied(s3, proxy):
         lake = proxy.lake("absorbed", config_kwargs={"read_timeout": 2})
         proxy.active.set()
         proxy.rng.choices = lambda *_: ["500"]  # type: ignore[method-assign]
-        for i in range(30):
+        for i in range(60):
             lake.write(f"a/{i}", b"x" * 100)
             assert lake.read(f"a/{i}") == b"x" * 100
         proxy.settle(everything=True)

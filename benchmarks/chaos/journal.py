@@ -121,7 +121,8 @@ def _kills(journal: Journal) -> str:
         rows.append([kind, str(found.total()), *(str(found[how]) for how in hows)])
     whole = Counter(after.get(e["number"], "run was over") for e in kills)
     rows.append(["all", str(len(kills)), *(str(whole[how]) for how in hows)])
-    return _table(["killed", "kills", "the attempt went on", "rerun by the reaper", "rerun by hand", "open"], rows)
+    head = ["killed", "kills", "the attempt went on", "rerun by the reaper", "rerun by hand", "driver stopped"]
+    return _table(head, rows)
 
 
 def _faults(journal: Journal) -> str:
