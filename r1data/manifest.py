@@ -138,7 +138,7 @@ class Rows:
 
 
 def carried(lake: Lake, checkpoint: Manifest) -> list[Rows]:
-    """The tables that a checkpoint carries: metrics, rollouts of reinforcement learning, calibration of a reward model."""
+    """The tables that a checkpoint carries: metrics, rollouts of reinforcement learning, a reward model's bins."""
     files = {f.path.rpartition("/")[2].removesuffix(".parquet"): f for f in checkpoint.files}
     tables = [t for t in ("metrics", "rollouts", "calibration") if t in files and files[t].path.endswith(".parquet")]
     return [Rows(lake, t, checkpoint.name, checkpoint.path, (files[t],)) for t in tables]

@@ -201,21 +201,8 @@ def test_every_stage_has_its_turn() -> None:
 
 
 def _driver(state: Path) -> "subprocess.Popen[str]":
-    told = [
-        "--kills",
-        "3",
-        "--faults",
-        "30",
-        "--every",
-        "3",
-        "--pause",
-        "1",
-        "6",
-        "--stage",
-        "foundations",
-        "--ranks",
-        "1",
-    ]
+    told = ["--kills", "3", "--faults", "30", "--every", "3", "--pause", "1", "6"]
+    told += ["--stage", "foundations", "--ranks", "1"]
     command = [sys.executable, "-u", "-m", "benchmarks.chaos", "--state", str(state), *told]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
