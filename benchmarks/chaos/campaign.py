@@ -22,7 +22,7 @@ from benchmarks.chaos.journal import Journal
 from benchmarks.chaos.reader import AWAY, Reader
 from benchmarks.chaos.segments import before, fill, rarest, refs_of
 from benchmarks.chaos.stack import OF_A_RUN, SUPERVISED, Stack
-from r1data.lease import _dead
+from r1data.lease import gone
 from r1data.refs import list_refs, resolve
 from r1data.stages import STAGES
 from r1data.storage import Lake
@@ -346,7 +346,7 @@ def _answers_changed(lake: Lake) -> list[str]:
 def _blocking(lake: Lake) -> list[str]:
     """Leases of processes that live: a lease of a dead one does not block."""
     held = {name: json.loads(lake.read(name)) for name in lake.names("leases")}
-    return [f"{name} is held by process {about.get('pid')}" for name, about in held.items() if not _dead(about)]
+    return [f"{name} is held by process {about.get('pid')}" for name, about in held.items() if not gone(about)]
 
 
 def _verified(stack: Stack, lake: Lake) -> list[str]:

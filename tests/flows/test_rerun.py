@@ -20,7 +20,8 @@ begun = []
 def run_nodes(stage, work):
     begun.append(stage)
     return {}
-session = SimpleNamespace(nodes={}, run_nodes=run_nodes, lake=None, recipe=SimpleNamespace(name="t"))
+recipe = SimpleNamespace(name="t")
+session = SimpleNamespace(nodes={}, run_nodes=run_nodes, lake=None, recipe=recipe, report=print)
 
 @flow
 def two():
