@@ -202,7 +202,7 @@ class Campaign:
     def _followed(self, stack: Stack, reader: Reader, number: int, attempt: Attempt) -> Attempt | None:
         """The attempt after the next kill, or after a change of its state; None to start another by hand."""
         n = len(self.journal.of("kill")) + 1
-        rng = random.Random(f"{self.plan.seed}/kill/{n}")
+        rng = random.Random(f"{self.plan.seed}/kill/{n}/{number}")  # a pause longer than a run is not drawn again
         moment = time.monotonic() + rng.uniform(*self.plan.pause) * (CALM if rng.random() < CALM_SHARE else 1)
         more = self.kills_left > 0 and len(self.journal.of("kill", run=number)) < self.plan.per_run
         asked = 0.0
