@@ -19,7 +19,7 @@ from r1data.generate.server import start_server
 from r1data.manifest import Manifest
 from r1data.storage import Lake
 from r1data.training_params import GrpoParams, OptimizerParams, SftParams
-from tests.s3 import Server
+from tests.s3 import Proxy
 from tests.training.conftest import PRETRAIN, corpus_rows
 from training import grpo, keeper, pretrain, sft, states
 from training.job import Job, Stopped
@@ -131,12 +131,9 @@ def test_another_machine_goes_on_where_a_lost_one_stopped(
 
 
 def test_it_does_from_a_real_s3_server(
-    workshop: Any, s3: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    workshop: Any, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in s3.environment.items():
-        monkeypatch.setenv(name, value)
-    workshop.lake = Lake.open(f"s3://keeping-{uuid.uuid4().hex[:8]}/lake")
-    workshop.lake.fs.mkdir(workshop.lake.root.split("/")[0])
+    workshop.lake = proxy.lake(f"keeper-{uuid.uuid4().hex[:8]}")
     lost_and_resumed(workshop, monkeypatch, capsys)
 
 
