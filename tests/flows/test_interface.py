@@ -30,18 +30,12 @@ from r1data.report.curves import curves, metrics
 from r1data.report.funnel import funnel
 from r1data.report.gathered import gathered
 from r1data.storage import Lake
+from tests.browser import CHROMIUM, FLAGS, MARKS
 from tests.prefect_server import serving
 from tests.running import environment
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
-)
-pytestmark = [
-    *(pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(1800)),
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine"),
-]
+ALONE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), *MARKS]
 SHOWN_MS = 60_000
 RUN = """
 from flows.nightly import nightly
@@ -110,7 +104,7 @@ def site(finished: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         env = environment(folder / "scratch", told)
         run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=900)
         assert run.returncode == 0, run.stderr[-3000:]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, ALONE])
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         found = Site(api.removesuffix("/api"), lake, web, page, folder)
         page.on("request", lambda request: found.asked.append(request))

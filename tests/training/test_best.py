@@ -1,8 +1,6 @@
 """Of a run that keeps its best weights, those of the best window become the checkpoint, resumed or not."""
 
 import shutil
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from r1data.endpoint import Endpoint
 from r1data.errors import RecipeError
-from r1data.generate.server import Server, start_server
+from r1data.generate.server import Server
 from r1data.manifest import Manifest
 from r1data.training_params import GrpoParams, KeepParams, OptimizerParams
 from training import grpo
@@ -68,13 +66,6 @@ def test_unknown_metric_says_which_there_are(trainer: Trainer) -> None:
     with pytest.raises(RecipeError, match=r"keep\.metric 'rewrad'") as e:
         passed(trainer, Best(trainer, KEEP.model_copy(update={"metric": "rewrad"})), 0.5, 0.5)
     assert "reward" in e.value.remedy
-
-
-@pytest.fixture
-def server(workshop: Any, base: Manifest, tmp_path: Path) -> Iterator[Server]:
-    found = start_server(workshop.model(base), "fake", sys.executable, tmp_path / "fake.log")
-    yield found
-    found.stop()
 
 
 def test_committed_weights_and_probe_are_those_of_the_best_step(workshop: Any, base: Manifest, server: Server) -> None:
