@@ -25,15 +25,17 @@ def main() -> None:
     """Ask for the signal, leave a process that ends the group, then become the command."""
     number, parent, *command = sys.argv[1:]
     if sys.platform == "linux":
-        _ask_for(int(number))
+        dies_with_parent(int(number))
         if os.getpgrp() == (leader := os.getpid()) and not os.fork():
             _end_group_of(leader)
     if os.getppid() == int(parent):  # else it ended in between
         os.execvp(command[0], command)
 
 
-def _ask_for(number: int) -> None:
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
+def dies_with_parent(number: int = signal.SIGKILL) -> None:
+    """Ask the kernel to send this process a signal when the thread that started it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
 
 
 def _end_group_of(leader: int) -> NoReturn:
@@ -41,7 +43,7 @@ def _end_group_of(leader: int) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-    _ask_for(signal.SIGUSR1)
+    dies_with_parent(signal.SIGUSR1)
     if os.getppid() == leader:  # else it ended in between
         signal.sigwait({signal.SIGUSR1})
     os.killpg(0, signal.SIGKILL)

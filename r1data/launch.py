@@ -2,12 +2,14 @@
 or any number on a Ray cluster, where the process is the one that hands the job in (`r1data.ray_job`).
 
 The child gets its own process group and dies with the thread that waits for it, so that a killed run leaves nothing.
+Asked to end it has `stop_s`: a rank that waits for a peer hears no signal, and torchrun alone would give it 30 seconds.
 """
 
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,6 +24,7 @@ from r1data.telemetry import SWITCHES
 
 Child = subprocess.Popen[str]
 TAIL = 15
+STOP_S = ClusterParams().stop_s
 ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "OMP_NUM_THREADS": "1",
@@ -69,9 +72,8 @@ def launch(
 
     While it runs it is in `children`, by which others can end it.
     """
-    tail = run_child(
-        _on_ray(job, cluster) if cluster.kind == "ray" else _here(job, python, cluster.ranks), report, children
-    )
+    command = _on_ray(job, cluster) if cluster.kind == "ray" else _here(job, python, cluster.ranks)
+    tail = run_child(command, report, children, cluster.stop_s)
     if tail is not None:
         raise StageFailed(
             f"{job.node}: {job.module} failed. Its last lines:\n" + "\n".join(f"    {line}" for line in tail),
@@ -112,7 +114,10 @@ def absolute(lake: str) -> str:
 
 
 def run_child(
-    command: Sequence[str], report: Callable[[str], None], children: set[Child] | None = None
+    command: Sequence[str],
+    report: Callable[[str], None],
+    children: set[Child] | None = None,
+    stop_s: float = STOP_S,
 ) -> list[str] | None:
     """Run a command, passing its lines on; None if it ended well, else its last lines."""
     children = set() if children is None else children
@@ -134,14 +139,25 @@ def run_child(
                 report(line.rstrip())
             code = child.wait()
         except BaseException:
-            end_child(child)
+            end_child(child, stop_s)
             raise
         finally:
             children.discard(child)
     return None if code == 0 else [*tail, f"exit code {code}"]
 
 
-def end_child(child: Child) -> None:
-    """Ask a child and all of its group to end; a training main saves its state first."""
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGTERM)
+def end_child(child: Child, stop_s: float = STOP_S) -> None:
+    """Ask a child and all of its group to end, without waiting: a training main saves its state first.
+
+    What has not ended after `stop_s` seconds is killed; its last saved state stays.
+    """
+    _signal_group(child, signal.SIGTERM)
+    killer = threading.Timer(stop_s, _signal_group, (child, signal.SIGKILL))
+    killer.daemon = True
+    killer.start()
+
+
+def _signal_group(child: Child, number: signal.Signals) -> None:
+    if child.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, number)

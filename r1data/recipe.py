@@ -205,6 +205,9 @@ class ClusterParams(Params):
     rollouts: Literal["server", "in_process"] = Field(
         default="server", description="the warm server, or vLLM inside the training job"
     )
+    stop_s: float = Field(
+        default=10, gt=0, description="seconds that a training has from SIGTERM to save its state; then it is killed"
+    )
     gpu: GpuParams = GpuParams()
     engine: EngineParams = EngineParams()
     budget: BudgetParams = BudgetParams()

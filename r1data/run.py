@@ -76,7 +76,7 @@ class LocalServices:
         """End what runs, soon: training saves its state, sampling records what it has; nothing more is started."""
         self.desk.stopped.set()
         for child in list(self.children):
-            end_child(child)
+            end_child(child, self.recipe.cluster.stop_s)
         self.fleet.stop()
 
     def _told_by(self, node: Node) -> Callable[[str], None]:

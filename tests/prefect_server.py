@@ -9,11 +9,33 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 START_S = 120.0
+BUSY_S = 90.0  # a database that is locked on a loaded machine: the server says 503, and Prefect's own client asks again
+
+
+def asked(method: str, url: str, body: Any = None) -> Any:
+    """The API's answer, as patient with a busy server as Prefect's client is."""
+    deadline = time.monotonic() + BUSY_S
+    while (answer := httpx.request(method, url, json=body, timeout=60)).status_code == 503:
+        assert time.monotonic() < deadline, f"{method} {url}: 503 for {BUSY_S:.0f} s"
+        time.sleep(0.5)
+    answer.raise_for_status()
+    return answer.json() if answer.content else None
+
+
+def post(url: str, body: Any) -> Any:
+    """What the API answers to a body."""
+    return asked("POST", url, body)
+
+
+def get(url: str) -> Any:
+    """What the API has there."""
+    return asked("GET", url)
 
 
 def _free_port() -> int:

@@ -6,6 +6,7 @@ Exit status 0: the checkpoint is committed; 1: an error, printed with its remedy
 """
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from r1data.child import dies_with_parent
 from r1data.endpoint import Endpoint
 from r1data.errors import R1Error, RecipeError, StageFailed
 from r1data.events import RUN, Run
@@ -25,6 +27,8 @@ from r1data.refs import resolve
 from r1data.stages import node_named
 from r1data.step import Node
 from r1data.storage import Lake
+
+TORCHRUN = "TORCHELASTIC_RUN_ID"
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ def run(train: Callable[[Job], None], kind: type[Params]) -> int:
     """Parse the command line, train, and turn errors into an exit status."""
     arguments = _arguments()
     signal.signal(signal.SIGTERM, _stop)
+    if TORCHRUN in os.environ:  # which gives each rank a session of its own: killed, it would leave them
+        dies_with_parent()
     try:
         job = open_job(arguments, kind)
         if arguments.run_id:

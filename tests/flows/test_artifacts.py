@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from flows.artifacts import artifact_key
 from flows.results import linked
 from r1data.storage import Lake
+from tests.prefect_server import post
 from tests.running import environment
 
 FLOW = """
@@ -61,9 +61,7 @@ def flow_run(tmp_path: Path, api: str, then: str = "pass") -> str:
 
 def artifacts_of(api: str) -> list[dict[str, Any]]:
     """All that the server has."""
-    answer = httpx.post(f"{api}/artifacts/filter", json={}, timeout=30)
-    answer.raise_for_status()
-    found: list[dict[str, Any]] = answer.json()
+    found: list[dict[str, Any]] = post(f"{api}/artifacts/filter", {})
     return found
 
 

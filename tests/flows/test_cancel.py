@@ -7,9 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-import httpx
 import psutil
 import pytest
 
@@ -20,11 +18,12 @@ from r1data.manifest import FileEntry, Manifest
 from r1data.recipe import recipe_path
 from r1data.refs import move_ref
 from r1data.storage import Lake
+from tests.prefect_server import get, post
 from tests.running import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 WITHIN_S = 20.0
-BUSY_S = 40.0  # on top, where each core has two processes more that want it: the run itself tells the API what it ended
+BUSY_S = 40.0  # on top, where others want the cores too: the run itself tells the API what it ended
 DEADLINE_S = 300.0
 SLOWLY = """
 [keep]
@@ -37,19 +36,13 @@ arguments = ["--token-ms", "3000"]
 """
 
 
-def _post(url: str, body: dict[str, Any]) -> Any:
-    answer = httpx.post(url, json=body, timeout=60)
-    answer.raise_for_status()
-    return answer.json()
-
-
 def _deployed(api: str) -> str:
     """The deployment of single stages in a pool of its own, as `prefect deploy` would make it, in a second."""
-    _post(f"{api}/work_pools/", {"name": "own", "type": "process"})
-    flow = _post(f"{api}/flows/", {"name": "stage"})
+    post(f"{api}/work_pools/", {"name": "own", "type": "process"})
+    flow = post(f"{api}/flows/", {"name": "stage"})
     told = {"name": "stage", "flow_id": flow["id"], "entrypoint": "flows/stage.py:stage", "work_pool_name": "own"}
     pull = [{"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}]
-    return str(_post(f"{api}/deployments/", {**told, "pull_steps": pull})["id"])
+    return str(post(f"{api}/deployments/", {**told, "pull_steps": pull})["id"])
 
 
 @contextmanager
@@ -122,7 +115,7 @@ def test_what_a_cancelled_run_started_ends_with_it(prefect_server: tuple[str, Pa
 
     def begin(stage: str, recipe: Path) -> str:
         parameters = {"stage": stage, "recipe": str(recipe), "lake": lake.url}
-        return str(_post(f"{api}/deployments/{deployment}/create_flow_run", {"parameters": parameters})["id"])
+        return str(post(f"{api}/deployments/{deployment}/create_flow_run", {"parameters": parameters})["id"])
 
     with _worker(api, tmp_path) as worker:
         sampling, training = begin("cold_start", samples), begin("foundations", trains)
@@ -133,8 +126,8 @@ def test_what_a_cancelled_run_started_ends_with_it(prefect_server: tuple[str, Pa
         everything = worker.children(recursive=True)
         begun = time.monotonic()
         for run in (sampling, training):
-            _post(f"{api}/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
-        within = WITHIN_S + (BUSY_S if os.getloadavg()[0] > 2 * (os.cpu_count() or 1) else 0)
+            post(f"{api}/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
+        within = WITHIN_S + (BUSY_S if os.getloadavg()[0] > (os.cpu_count() or 1) else 0)
         _, alive = psutil.wait_procs(everything, timeout=within)
         print(f"all ended after {time.monotonic() - begun:.1f} s")  # shown by `pytest -s`
         told = f"alive after {within:.0f} s: {[_line(p) for p in alive]}"
@@ -146,7 +139,7 @@ def test_what_a_cancelled_run_started_ends_with_it(prefect_server: tuple[str, Pa
 
 
 def _state(api: str, run: str) -> str:
-    return str(httpx.get(f"{api}/flow_runs/{run}", timeout=60).json()["state"]["type"])
+    return str(get(f"{api}/flow_runs/{run}")["state"]["type"])
 
 
 def _line(process: psutil.Process) -> str:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import httpx
 import pytest
@@ -14,15 +14,10 @@ import yaml
 from r1data.stages import STAGES
 from r1data.stages.order import StageName
 from r1data.telemetry import SWITCHES
+from tests.prefect_server import get, post
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEDULED_S = 90.0
-
-
-def _post(url: str, body: dict[str, Any]) -> Any:
-    answer = httpx.post(url, json=body, timeout=30)
-    answer.raise_for_status()
-    return answer.json()
 
 
 def _deploy(api: str, tmp_path: Path, gpu_tasks: int) -> None:
@@ -38,7 +33,7 @@ def _deploy(api: str, tmp_path: Path, gpu_tasks: int) -> None:
 def test_all_is_deployed_and_the_night_is_scheduled(prefect_server: tuple[str, Path], tmp_path: Path) -> None:
     api, log = prefect_server
     _deploy(api, tmp_path, gpu_tasks=3)
-    found = {d["name"]: d for d in _post(f"{api}/deployments/filter", {})}
+    found = {d["name"]: d for d in post(f"{api}/deployments/filter", {})}
     stages = {f"stage-{s}" for s in STAGES} - {"stage-evaluate"}
     assert found.keys() == {"recipe", "nightly", "evaluate", "plan"} | stages
     for name, deployment in found.items():
@@ -52,8 +47,8 @@ def test_all_is_deployed_and_the_night_is_scheduled(prefect_server: tuple[str, P
     (cron,) = found["nightly"]["schedules"]
     assert (cron["active"], cron["schedule"]["cron"], cron["schedule"]["timezone"]) == (True, "0 2 * * *", "Etc/UTC")
     assert _until_scheduled(api, found["nightly"]["id"]) >= 3, log.read_text(errors="replace")[-2000:]
-    assert httpx.get(f"{api}/concurrency_limits/tag/gpu", timeout=30).json()["concurrency_limit"] == 3
-    pools = {p["name"]: p["type"] for p in _post(f"{api}/work_pools/filter", {})}
+    assert get(f"{api}/concurrency_limits/tag/gpu")["concurrency_limit"] == 3
+    pools = {p["name"]: p["type"] for p in post(f"{api}/work_pools/filter", {})}
     assert pools == {"cpu": "process", "gpu": "process"}
     refused = httpx.post(
         f"{api}/deployments/{found['nightly']['id']}/create_flow_run",
@@ -62,14 +57,14 @@ def test_all_is_deployed_and_the_night_is_scheduled(prefect_server: tuple[str, P
     )
     assert refused.status_code == 409, "the server checks what a person fills in"
     _deploy(api, tmp_path, gpu_tasks=1)
-    assert httpx.get(f"{api}/concurrency_limits/tag/gpu", timeout=30).json()["concurrency_limit"] == 1
-    assert len(_post(f"{api}/deployments/filter", {})) == len(found), "deployed again, nothing twice"
+    assert get(f"{api}/concurrency_limits/tag/gpu")["concurrency_limit"] == 1
+    assert len(post(f"{api}/deployments/filter", {})) == len(found), "deployed again, nothing twice"
 
 
 def _until_scheduled(api: str, deployment: str) -> int:
     wanted = {"deployments": {"id": {"any_": [deployment]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
     end = time.monotonic() + SCHEDULED_S
-    while (runs := len(_post(f"{api}/flow_runs/filter", wanted))) < 3 and time.monotonic() < end:
+    while (runs := len(post(f"{api}/flow_runs/filter", wanted))) < 3 and time.monotonic() < end:
         time.sleep(1)
     return runs
 

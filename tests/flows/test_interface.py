@@ -19,7 +19,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import Page, Request, sync_playwright
 
@@ -31,7 +30,7 @@ from r1data.report.funnel import funnel
 from r1data.report.gathered import gathered
 from r1data.storage import Lake
 from tests.browser import CHROMIUM, FLAGS, MARKS
-from tests.prefect_server import serving
+from tests.prefect_server import post, serving
 from tests.running import environment
 
 ALONE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
@@ -68,9 +67,7 @@ class Site:
 
     def find(self, kind: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
         """What the API has."""
-        answer = httpx.post(f"{self.root}/api/{kind}/filter", json=asked, timeout=60)
-        answer.raise_for_status()
-        found: list[dict[str, Any]] = answer.json()
+        found: list[dict[str, Any]] = post(f"{self.root}/api/{kind}/filter", asked)
         return found
 
     def open_artifact(self, key: str) -> str:

@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -20,6 +19,7 @@ from r1data.recipe import load_recipe, recipe_path
 from r1data.refs import list_refs, move_ref, resolve
 from r1data.stages import graph
 from r1data.storage import Lake
+from tests.prefect_server import post
 from tests.running import environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -53,12 +53,6 @@ def webhook() -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-def _post(url: str, body: dict[str, Any]) -> Any:
-    answer = httpx.post(url, json=body, timeout=30)
-    answer.raise_for_status()
-    return answer.json()
-
-
 def _night(api: str, tmp_path: Path, code: str, **more: str) -> tuple[int, str]:
     told = {"PREFECT_API_URL": api, "PREFECT_HOME": str(tmp_path / "own"), **more}
     env = environment(tmp_path / "scratch", told)
@@ -70,7 +64,7 @@ def _night(api: str, tmp_path: Path, code: str, **more: str) -> tuple[int, str]:
 def _state(api: str, name: str) -> dict[str, Any]:
     """The state of the latest run of that name."""
     asked = {"flow_runs": {"name": {"any_": [name]}}, "sort": "START_TIME_DESC", "limit": 1}
-    found: dict[str, Any] = _post(f"{api}/flow_runs/filter", asked)[0]["state"]
+    found: dict[str, Any] = post(f"{api}/flow_runs/filter", asked)[0]["state"]
     return found
 
 
@@ -79,10 +73,10 @@ def test_two_nights_never_overlap_and_faults_are_told(
 ) -> None:
     api, _ = prefect_server
     url, told = webhook
-    flow = _post(f"{api}/flows/", {"name": "nightly"})
+    flow = post(f"{api}/flows/", {"name": "nightly"})
     running = {"type": "RUNNING"}
     known = {"flow_id": flow["id"], "name": "the-first", "parameters": {"recipe": "none-such"}, "state": running}
-    first = _post(f"{api}/flow_runs/", known)["id"]
+    first = post(f"{api}/flow_runs/", known)["id"]
     code = "from flows.nightly import nightly; nightly(recipe='none-such', return_state=True)"
     status, out = _night(api, tmp_path, code)
     assert status == 0, out[-3000:]
@@ -91,7 +85,7 @@ def test_two_nights_never_overlap_and_faults_are_told(
     assert state["message"].startswith(f"the-first ({first}) goes on since")
     assert told == []
     ended = {"state": {"type": "CRASHED"}, "force": True}
-    _post(f"{api}/flow_runs/{first}/set_state", ended)
+    post(f"{api}/flow_runs/{first}/set_state", ended)
     status, out = _night(api, tmp_path, BLOCK.format(url=url) + code, R1_NOTIFY="custom-webhook/night")
     state = _state(api, "nightly-none-such")
     assert state["type"] == "FAILED", out[-3000:]
@@ -101,7 +95,7 @@ def test_two_nights_never_overlap_and_faults_are_told(
     assert "no such recipe" in message
     status, out = _night(api, tmp_path, code, R1_NOTIFY="custom-webhook/other")
     assert "nobody was told: R1_NOTIFY: block custom-webhook/other" in out
-    alerts = _post(f"{api}/artifacts/filter", {"artifacts": {"key": {"any_": ["nightly-alert"]}}})
+    alerts = post(f"{api}/artifacts/filter", {"artifacts": {"key": {"any_": ["nightly-alert"]}}})
     assert len(alerts) == 2, "with or without a block"
 
 
@@ -119,8 +113,8 @@ def test_nothing_new_is_said_and_what_is_there_published(
     assert state["message"].startswith("nothing new: all ")
     published = [ref for ref in list_refs(Lake.open(str(folder))) if ref.startswith("current/")]
     assert published == ["current/smoke/distill", "current/smoke/r1"]
-    assert len(_post(f"{api}/flow_runs/filter", {})) == 1, "no stage was started"
-    (page,) = _post(f"{api}/artifacts/filter", {"artifacts": {"key": {"any_": ["smoke-nightly"]}}})
+    assert len(post(f"{api}/flow_runs/filter", {})) == 1, "no stage was started"
+    (page,) = post(f"{api}/artifacts/filter", {"artifacts": {"key": {"any_": ["smoke-nightly"]}}})
     assert "| r1 | first |" in page["data"]
 
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from flows.ops.processes import marked
 from flows.ops.up import State
 from r1data.storage import Lake
+from tests.prefect_server import post
 from tests.running import environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,7 +78,7 @@ def _scheduled_and_green(api: str, log: Path) -> dict[str, Any]:
     deadline = time.monotonic() + NIGHT_S
     asked = {"flows": {"name": {"any_": ["nightly"]}}, "sort": "EXPECTED_START_TIME_ASC"}
     while time.monotonic() < deadline:
-        runs = httpx.post(f"{api}/flow_runs/filter", json=asked, timeout=60).json()
+        runs = post(f"{api}/flow_runs/filter", asked)
         assert [r for r in runs if r["state_type"] in ("FAILED", "CRASHED")] == []
         if green := [r for r in runs if r["state_name"] == "Completed" and r["auto_scheduled"]]:
             found: dict[str, Any] = green[0]

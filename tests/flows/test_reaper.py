@@ -6,38 +6,31 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 from prefect.client.orchestration import PrefectClient
 
 from flows.ops.reaper import reap
 from r1data.events import Note, Run, new_run_id, note_file
 from r1data.storage import Lake
+from tests.prefect_server import get, post
 from tests.running import environment
 
 
-def _post(url: str, body: dict[str, Any] | list[dict[str, Any]]) -> Any:
-    answer = httpx.post(url, json=body, timeout=30)
-    answer.raise_for_status()
-    return answer.json() if answer.content else None
-
-
 def _deployment(api: str, name: str, tags: list[str]) -> str:
-    flow = _post(f"{api}/flows/", {"name": "some"})
-    return str(_post(f"{api}/deployments/", {"name": name, "flow_id": flow["id"], "tags": tags})["id"])
+    flow = post(f"{api}/flows/", {"name": "some"})
+    return str(post(f"{api}/deployments/", {"name": name, "flow_id": flow["id"], "tags": tags})["id"])
 
 
 def _run(api: str, deployment: str, *states: str) -> str:
-    run = _post(f"{api}/deployments/{deployment}/create_flow_run", {"state": {"type": "PENDING"}})
+    run = post(f"{api}/deployments/{deployment}/create_flow_run", {"state": {"type": "PENDING"}})
     for state in states:
-        _post(f"{api}/flow_runs/{run['id']}/set_state", {"state": {"type": state}, "force": True})
+        post(f"{api}/flow_runs/{run['id']}/set_state", {"state": {"type": state}, "force": True})
     return str(run["id"])
 
 
 def _state(api: str, run: str) -> tuple[str, str]:
-    state = httpx.get(f"{api}/flow_runs/{run}", timeout=30).json()["state"]
+    state = get(f"{api}/flow_runs/{run}")["state"]
     return state["type"], state["name"]
 
 
@@ -69,15 +62,15 @@ def test_silent_runs_crash_and_are_run_again_twice(prefect_server: tuple[str, Pa
     assert f"{lost}): no heartbeat for" in said
     assert f"{lost}): run again after a crash, attempt 2 of 3" in said
     assert _state(api, lost) == ("SCHEDULED", "AwaitingRetry")
-    message = httpx.get(f"{api}/flow_runs/{lost}", timeout=30).json()["state"]["message"]
+    message = get(f"{api}/flow_runs/{lost}")["state"]["message"]
     assert message.startswith("run again after a crash, attempt 2 of 3; the crash: no heartbeat for ")
     assert _state(api, other) == ("CRASHED", "Crashed"), "its deployment does not say `rerun`"
     assert _state(api, waits)[0] == "PAUSED", "it waits for a person"
     assert _state(api, ended)[0] == "COMPLETED"
     for attempt in (2, 3):
-        _post(f"{api}/flow_runs/{lost}/set_state", {"state": {"type": "PENDING"}, "force": True})
-        _post(f"{api}/flow_runs/{lost}/set_state", {"state": {"type": "RUNNING"}, "force": True})
-        assert httpx.get(f"{api}/flow_runs/{lost}", timeout=30).json()["run_count"] == attempt
+        post(f"{api}/flow_runs/{lost}/set_state", {"state": {"type": "PENDING"}, "force": True})
+        post(f"{api}/flow_runs/{lost}/set_state", {"state": {"type": "RUNNING"}, "force": True})
+        assert get(f"{api}/flow_runs/{lost}")["run_count"] == attempt
         _reap(api, silent_s=0)
     assert _state(api, lost) == ("CRASHED", "Crashed"), "three attempts are enough"
 
@@ -104,7 +97,7 @@ def test_a_person_and_the_lineage_are_told(
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert [n.rpartition("-")[2] for n in lake.names("lineage")] == ["start.json", "abort.json"]
     assert lake.names("attempts") == []
-    (alert,) = _post(f"{api}/artifacts/filter", {"artifacts": {"key": {"any_": ["reaper-alert"]}}})
+    (alert,) = post(f"{api}/artifacts/filter", {"artifacts": {"key": {"any_": ["reaper-alert"]}}})
     assert lost in alert["data"]
     assert "run again after a crash, attempt 2 of 3" in alert["data"]
 
@@ -114,7 +107,7 @@ def test_a_run_that_was_taken_and_never_begun_is_run_again(prefect_server: tuple
     """Its worker was killed before its process lived: nobody reports that."""
     api, _ = prefect_server
     taken, waits = _run(api, _deployment(api, "again", ["rerun"])), _run(api, _deployment(api, "later", ["rerun"]))
-    _post(f"{api}/flow_runs/{waits}/set_state", {"state": {"type": "SCHEDULED"}, "force": True})
+    post(f"{api}/flow_runs/{waits}/set_state", {"state": {"type": "SCHEDULED"}, "force": True})
     assert _reap(api, silent_s=0) == [], "it may be about to begin"
     said = "\n".join(_reap(api, silent_s=60, pending_s=0))
     assert f"{taken}): taken by a worker and not begun for" in said
@@ -130,10 +123,10 @@ def test_a_heartbeat_is_a_sign_of_life(prefect_server: tuple[str, Path]) -> None
     time.sleep(6)
     name, about = "prefect.flow-run.heartbeat", f"prefect.flow-run.{run}"
     now = dt.datetime.now(dt.UTC).isoformat()
-    _post(f"{api}/events", [{"event": name, "occurred": now, "resource": {"prefect.resource.id": about}, "id": run}])
+    post(f"{api}/events", [{"event": name, "occurred": now, "resource": {"prefect.resource.id": about}, "id": run}])
     asked = {"filter": {"event": {"name": [name]}, "resource": {"id": [about]}}}
     for _ in range(60):  # the server writes events down a while later
-        if _post(f"{api}/events/filter", asked)["events"]:
+        if post(f"{api}/events/filter", asked)["events"]:
             break
         time.sleep(0.5)
     silent_s = time.monotonic() - began - 2  # shorter than it runs, longer ago than its heartbeat

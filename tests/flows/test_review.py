@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 import r1data
@@ -17,16 +16,11 @@ from r1data.recipe import SHIPPED
 from r1data.refs import resolve
 from r1data.review import read_review
 from r1data.storage import Lake
+from tests.prefect_server import post
 from tests.running import environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 DEADLINE_S = 180.0
-
-
-def _post(url: str, body: dict[str, Any]) -> Any:
-    answer = httpx.post(url, json=body, timeout=30)
-    answer.raise_for_status()
-    return answer.json() if answer.content else None
 
 
 def _run_in_state(api: str, state: str) -> str:
@@ -34,7 +28,7 @@ def _run_in_state(api: str, state: str) -> str:
     end = time.monotonic() + DEADLINE_S
     asked = {"flow_runs": {"state": {"type": {"any_": [state]}}}}
     while time.monotonic() < end:
-        found = [r for r in _post(f"{api}/flow_runs/filter", asked) if r["name"].startswith("r1-")]
+        found = [r for r in post(f"{api}/flow_runs/filter", asked) if r["name"].startswith("r1-")]
         if found:
             return str(found[0]["id"])
         time.sleep(0.5)
@@ -67,7 +61,7 @@ def _flow(api: str, folder: Path, recipe: Path, tmp_path: Path) -> Iterator["sub
 def _resume(api: str, run_id: str, form: dict[str, Any]) -> None:
     """Hand the form in; a moment after the run has paused Prefect does not know its form yet and refuses."""
     end = time.monotonic() + DEADLINE_S
-    while (told := _post(f"{api}/flow_runs/{run_id}/resume", {"run_input": form}))["status"] != "ACCEPT":
+    while (told := post(f"{api}/flow_runs/{run_id}/resume", {"run_input": form}))["status"] != "ACCEPT":
         assert time.monotonic() < end, told
         time.sleep(0.5)
 
@@ -76,7 +70,7 @@ def _artifact(api: str, key: str) -> str:
     """An artifact's text, once it is there."""
     end = time.monotonic() + DEADLINE_S
     while time.monotonic() < end:
-        found = _post(f"{api}/artifacts/filter", {"artifacts": {"key": {"any_": [key]}}})
+        found = post(f"{api}/artifacts/filter", {"artifacts": {"key": {"any_": [key]}}})
         if found:
             return str(found[0]["data"])
         time.sleep(0.5)

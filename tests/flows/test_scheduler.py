@@ -7,25 +7,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+
+from tests.prefect_server import post
 
 SCHEDULED_S = 90.0
 RUNS = 3
 
 
-def _post(url: str, body: dict[str, Any]) -> Any:
-    answer = httpx.post(url, json=body, timeout=30)
-    answer.raise_for_status()
-    return answer.json()
-
-
 @pytest.mark.slow
 def test_an_active_cron_yields_scheduled_runs(prefect_server: tuple[str, Path]) -> None:
     api, log = prefect_server
-    flow = _post(f"{api}/flows/", {"name": "nightly"})
+    flow = post(f"{api}/flows/", {"name": "nightly"})
     schedule = {"schedule": {"cron": "0 2 * * *", "timezone": "UTC"}, "active": True}
-    deployment = _post(
+    deployment = post(
         f"{api}/deployments/", {"name": "nightly", "flow_id": flow["id"], "schedules": [schedule], "paused": False}
     )
     wanted = {
@@ -36,5 +31,5 @@ def test_an_active_cron_yields_scheduled_runs(prefect_server: tuple[str, Path]) 
     runs: list[Any] = []
     while len(runs) < RUNS and time.monotonic() < end:
         time.sleep(1)
-        runs = _post(f"{api}/flow_runs/filter", wanted)
+        runs = post(f"{api}/flow_runs/filter", wanted)
     assert len(runs) >= RUNS, f"{len(runs)} scheduled runs; the server said: {log.read_text(errors='replace')[-2000:]}"

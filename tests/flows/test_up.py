@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from flows.ops import postgres
 from flows.ops.processes import marked, running
 from flows.ops.up import State
+from tests.prefect_server import get, post
 from tests.running import environment
 
 RUN_S = 240.0
@@ -44,16 +44,10 @@ def _state(folder: Path) -> State:
     return State.model_validate_json((folder / "up" / "state.json").read_bytes())
 
 
-def _post(url: str, body: dict[str, Any]) -> Any:
-    answer = httpx.post(url, json=body, timeout=30)
-    answer.raise_for_status()
-    return answer.json()
-
-
 def _ended(api: str, run: str) -> dict[str, Any]:
     end = time.monotonic() + RUN_S
     while time.monotonic() < end:
-        state: dict[str, Any] = httpx.get(f"{api}/flow_runs/{run}", timeout=30).json()["state"]
+        state: dict[str, Any] = get(f"{api}/flow_runs/{run}")["state"]
         if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
             return state
         time.sleep(1)
@@ -78,9 +72,9 @@ def test_up_runs_a_deployment_and_down_leaves_no_process(folder: Path) -> None:
             has_postgres = programs is not None and not postgres.unreachable(folder / "up" / "postgres", programs)
             assert names == {"server", "worker-cpu", "worker-gpu", "reaper"} | ({"postgres"} if has_postgres else set())
             assert has_postgres != ("WARNING" in told)
-            assert httpx.get(f"http://127.0.0.1:{state.port}/ui-settings", timeout=30).json()["api_url"] == api
-            (plan,) = [d for d in _post(f"{api}/deployments/filter", {}) if d["name"] == "plan"]
-            run = _post(f"{api}/deployments/{plan['id']}/create_flow_run", {"parameters": {"recipe": "smoke"}})
+            assert get(f"http://127.0.0.1:{state.port}/ui-settings")["api_url"] == api
+            (plan,) = [d for d in post(f"{api}/deployments/filter", {}) if d["name"] == "plan"]
+            run = post(f"{api}/deployments/{plan['id']}/create_flow_run", {"parameters": {"recipe": "smoke"}})
             ended = _ended(api, run["id"])
             assert ended["type"] == "COMPLETED", ended
             assert ended["message"].endswith(" nodes to run")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from r1data.child import tied
+from r1data.launch import Child, end_child, run_child
 from tests.running import members, wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -73,3 +74,16 @@ def test_a_child_whose_parent_is_gone_does_not_begin() -> None:
     command = tied(["echo", "began"])
     command[4] = "1"  # some other process is the parent it was told
     assert subprocess.run(command, capture_output=True, check=True).stdout == b""
+
+
+@pytest.mark.parametrize(("ignored", "code"), [(False, -signal.SIGTERM), (True, -signal.SIGKILL)])
+def test_what_does_not_hear_sigterm_is_killed(ignored: bool, code: int) -> None:
+    heard = f"signal.signal(signal.SIGTERM, signal.{'SIG_IGN' if ignored else 'SIG_DFL'})"
+    command = [sys.executable, "-c", f"import signal, time; {heard}; print('ready', flush=True); time.sleep(600)"]
+    children: set[Child] = set()
+
+    def told(line: str) -> None:
+        for child in children:
+            end_child(child, 0.5)
+
+    assert run_child(command, told, children) == ["ready", f"exit code {code}"]

@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from typing import Any
 
+import psutil
 import pytest
 
 from r1data.errors import RecipeError, StageFailed
@@ -14,7 +15,8 @@ from r1data.events import new_run_id
 from r1data.refs import move_ref
 from r1data.training_params import PretrainParams, SftParams
 from tests.openlineage_schemas import check_event
-from training.job import open_job
+from tests.running import wait_until
+from training.job import TORCHRUN, open_job
 
 
 def arguments(workshop: Any, **changes: Any) -> Namespace:
@@ -81,3 +83,23 @@ def test_main_trains_and_commits(workshop: Any, corpus: Any) -> None:
     check_event(event)
     assert (event["eventType"], event["run"]["runId"]) == ("COMPLETE", run_id)
     assert event["job"]["facets"]["sourceCodeLocation"]["path"] == "training/pretrain.py"
+
+
+def test_a_rank_ends_with_its_torchrun() -> None:
+    """torchrun gives each rank a session of its own: killed outright it would leave them at work."""
+    code = (
+        "import time; from training import job; job.open_job = lambda *_: print('ready', flush=True) or time.sleep(600)"
+    )
+    code += "; job.run(lambda _: None, job.Params)"
+    rank = [sys.executable, "-c", code, "--recipe", "smoke", "--node", "base", "--lake", "none"]
+    parent = "import subprocess, sys, time; child = subprocess.Popen(sys.argv[1:], start_new_session=True);"
+    parent += "print(child.pid, flush=True); child.wait()"
+    env = {**os.environ, TORCHRUN: "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", parent, *rank], env=env, stdout=subprocess.PIPE, text=True
+    ) as torchrun:
+        assert torchrun.stdout is not None
+        pid = int(torchrun.stdout.readline())
+        assert torchrun.stdout.readline() == "ready\n"
+        torchrun.kill()
+    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 10)
