@@ -20,7 +20,7 @@ from benchmarks.expectations import filled
 from r1data.ids import index_of
 from r1data.inspect.trace import trace
 from r1data.lineage import commit
-from r1data.manifest import MANIFEST, Manifest, Shard
+from r1data.manifest import MANIFEST, Manifest, Parent, Shard
 from r1data.refs import list_refs, move_ref, resolve
 from r1data.storage import Lake
 from schemas import TABLES
@@ -55,7 +55,7 @@ def verdicts(places: np.ndarray) -> pl.DataFrame:
 def problems(places: np.ndarray) -> pl.DataFrame:
     """Of so many candidates."""
     first = places[places % SAMPLES == 0] // SAMPLES
-    return filled("problems", problem_id=ids(1, first), question="1+1=?", kind="math", split="train")
+    return filled("problems", problem_id=ids(1, first), question="1+1=?", kind="math", split="train", source="bench")
 
 
 def shards(lake: Lake, table: str, make: Callable[[np.ndarray], pl.DataFrame], rows: int) -> Iterator[Shard]:
@@ -69,18 +69,18 @@ def shards(lake: Lake, table: str, make: Callable[[np.ndarray], pl.DataFrame], r
 
 def made(lake: Lake, rows: int) -> None:
     """The lake, its refs moved."""
+    above: tuple[Parent, ...] = ()
     for table, make in (("problems", problems), ("candidates", candidates), ("verdicts", verdicts)):
         found = tuple(shards(lake, table, make, rows // 2))
         told = {"name": f"bench/{table}", "path": f"data/{table}/{'0' * 32}", "table": TABLES[table].id}
-        number = sum(s.rows for s in found)
-        draft = Manifest(
-            kind="dataset", key="k", step="s", version="1", digest=table, rows=number, shards=found, **told
-        )
+        told |= {"params": {"sources": [{"name": "bench"}]}, "parents": above, "rows": sum(s.rows for s in found)}
+        draft = Manifest(kind="dataset", key="k", step="s", version="1", digest=table, shards=found, **told)
+        above = (Parent(role=table, name=draft.name, path=draft.path, digest=draft.digest),)
         at = time.perf_counter()
         manifest = commit(lake, draft)
         took, size = time.perf_counter() - at, sum(f.bytes for f in manifest.beside)
         told_size = sum(s.bytes for s in found) / 1e6
-        print(f"{table}: {number:,} rows, {len(found)} shards, {told_size:,.0f} MB", end="; ")
+        print(f"{table}: {manifest.rows:,} rows, {len(found)} shards, {told_size:,.0f} MB", end="; ")
         print(f"commit {took:.1f} s, index {size / 1e6:.1f} MB", flush=True)
         move_ref(lake, f"bench/{table}", manifest)
 

@@ -14,7 +14,7 @@ from r1data.manifest import Manifest
 from r1data.params import Params
 from r1data.recipe import ClusterParams, ModelSource, Recipe
 from r1data.shapes import PUBLISHED, Shape, shape_of
-from r1data.sizing import GB, Load, Memory, longest_context, memory, ranks_needed, remedies, seconds
+from r1data.sizing import GB, Load, Memory, hf_engine, longest_context, memory, ranks_needed, remedies, seconds
 from r1data.step import Node
 from r1data.training_params import (
     ArchitectureParams,
@@ -145,7 +145,8 @@ def _load(cluster: ClusterParams, params: Params, shape: Shape) -> Load:
     if isinstance(params, GrpoParams):
         context = min(params.max_tokens + PROMPT, shape.positions or params.max_tokens + PROMPT)
         rows = min(optimizer.micro_batch, params.prompts_per_step * params.group // params.updates_per_rollout)
-        return replace(told, context=context, rows=rows, copies=int(params.kl > 0), engine=_engine(cluster))
+        told = replace(told, context=context, rows=rows, copies=int(params.kl > 0))
+        return replace(told, engine=_engine(cluster, told, -(-params.prompts_per_step // cluster.ranks) * params.group))
     if isinstance(params, SftParams) and params.pack_tokens:
         return replace(told, context=params.pack_tokens)
     assert isinstance(params, SftParams | PretrainParams | RewardModelParams), "what trains by batches"
@@ -156,9 +157,11 @@ def _load(cluster: ClusterParams, params: Params, shape: Shape) -> Load:
     return replace(told, context=params.max_length, rows=rows)
 
 
-def _engine(cluster: ClusterParams) -> float:
-    """Bytes that rollouts take of each training GPU: vLLM in the process, or a server started on the same machine."""
+def _engine(cluster: ClusterParams, load: Load, samples: int) -> float:
+    """Bytes that rollouts take of each training GPU: in the process, or a server started on the same machine."""
     memory_of_gpu = (cluster.gpu.memory_gb or 0) * GB
+    if cluster.rollouts == "hf":
+        return hf_engine(load, samples)
     if cluster.rollouts == "in_process":
         return IN_PROCESS * memory_of_gpu
     if cluster.engine.urls:

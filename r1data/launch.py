@@ -48,6 +48,7 @@ class TrainingJob:
     scratch: Path
     engine_url: str | None = None
     engine_model: str | None = None
+    rollouts: str = "server"
     run: Run | None = None
 
     def arguments(self) -> list[str]:
@@ -56,6 +57,8 @@ class TrainingJob:
         told += ["--key", self.key, "--scratch", str(self.scratch)]
         if self.engine_url and self.engine_model:
             told += ["--engine-url", self.engine_url, "--engine-model", self.engine_model]
+        if self.rollouts == "hf":
+            told += ["--rollouts", "hf"]
         if self.run:
             told += ["--run-id", self.run.id, "--parent-run-id", self.run.parent]
         return told

@@ -202,8 +202,8 @@ class ClusterParams(Params):
     ray: RayParams = RayParams()
     ranks: int = Field(default=1, ge=1, description="processes of a training job")
     parallel: int = Field(default=1, ge=1, description="training jobs and model servers at work at a time")
-    rollouts: Literal["server", "in_process"] = Field(
-        default="server", description="the warm server, or vLLM inside the training job"
+    rollouts: Literal["server", "in_process", "hf"] = Field(
+        default="server", description="the warm server; vLLM, or transformers' own model, inside the training job"
     )
     stop_s: float = Field(
         default=10, gt=0, description="seconds that a training has from SIGTERM to save its state; then it is killed"
@@ -219,7 +219,9 @@ class ClusterParams(Params):
         if counted and not engine.urls and self.budget.gpus != devices:
             raise ValueError(f"a server of the engine occupies {devices} devices: set budget.gpus = {devices}")
         if self.kind == "ray" and self.rollouts == "server" and not engine.urls:
-            raise ValueError('servers started here are on loopback: set rollouts = "in_process", or name engine.urls')
+            raise ValueError(
+                'servers started here are on loopback: set rollouts = "in_process" or "hf", or name engine.urls'
+            )
         return self
 
 

@@ -131,6 +131,7 @@ class LocalServices:
                 scratch=self.settings.scratch,
                 engine_url=backends[0].endpoint.url if backends else None,
                 engine_model=backends[0].endpoint.model if backends else None,
+                rollouts=self.recipe.cluster.rollouts if node.step.name == "grpo" else "server",
                 run=RUN.get(),
             )
             launch(job, self.settings.python, self.recipe.cluster, self._told_by(node), self.children)

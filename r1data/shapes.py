@@ -18,7 +18,7 @@ class Shape:
     """Parameters in all, those used for a token (`active`), of the largest module that ZeRO-3 gathers at a time.
 
     Of a layer, for each token: `kept` values that the backward pass needs, `upcast` fp32 ones whatever the precision,
-    `attended` values that attention multiplies for each pair of positions.
+    `attended` values that attention multiplies for each pair of positions, `cached` ones kept to generate what follows.
     """
 
     parameters: int
@@ -31,6 +31,7 @@ class Shape:
     kept: int
     upcast: int
     attended: int
+    cached: int
 
     def flops(self, context: int) -> float:
         """Of a forward pass, for one of `context` tokens: 2 a parameter (Kaplan et al. 2020, 2.1), causal attention."""
@@ -79,6 +80,7 @@ def _dense(c: Mapping[str, Any], kind: str) -> Shape:
         kept=4 * hidden + 2 * queries + 2 * keys + 4 * inner,
         upcast=2 * hidden + heads,  # what the norms square; the softmax's normaliser of each head
         attended=2 * queries,
+        cached=2 * keys,
     )
 
 
@@ -119,6 +121,7 @@ def _mixture(c: Mapping[str, Any]) -> Shape:
         + 2 * chosen * hidden,
         upcast=2 * hidden + heads,
         attended=heads * (size + value),
+        cached=heads * (size + value),  # transformers keeps keys and values whole
     )
 
 

@@ -13,6 +13,7 @@ from r1data.shapes import Shape
 GB = 1e9
 BUCKET = 500_000_000  # DeepSpeed's reduce_bucket_size, in values
 LIVE = 1_000_000_000  # its stage3_max_live_parameters
+HF_ROWS, HF_TOKENS = 64, 131_072  # most in a batch of rollouts by transformers; one sample is always taken
 RUNTIME = 2e9  # CUDA's context, NCCL's buffers, what the allocator cannot use; not on CPU
 MOST_RANKS = 4096
 CHUNK = 1024  # proposed where logits are the matter
@@ -23,7 +24,7 @@ BYTES = {"float32": 4, "bfloat16": 2}
 class Load:
     """A training as its memory sees it: `rows` sequences of `context` tokens in a micro-batch, on `ranks` GPUs.
 
-    `copies`: whole models beside it on every GPU (the reference). `engine`: bytes that vLLM takes of the same GPU.
+    `copies`: whole models beside it on every GPU (the reference). `engine`: bytes that rollouts take of the same GPU.
     `head`: logits of every position are needed, else (a reward model) none.
     """
 
@@ -109,6 +110,18 @@ def _logits(load: Load) -> float:
         return float(tokens * vocabulary * (8 + 2 * size))
     chunk = min(load.chunk, tokens)
     return float(chunk * vocabulary * (8 + 2 * size) + vocabulary * load.shape.hidden * (4 + size))
+
+
+def hf_engine(load: Load, samples: int) -> float:
+    """Bytes of rollouts by transformers on each GPU that makes `samples` a step: a whole model, cache and logits.
+
+    A layer's cache is written anew for each token, and repeated for all heads while attention works on it.
+    """
+    size, shape = BYTES[load.dtype], load.shape
+    rows = max(1, min(samples, HF_ROWS, HF_TOKENS // load.context))
+    cache = rows * load.context * (shape.cached * (shape.layers + 1) + shape.attended) * size
+    # logits and log-softmax in fp32, probabilities and their sums in fp64
+    return float(size * shape.parameters + cache + rows * shape.vocabulary * (size + 4 * 4 + 3 * 8))
 
 
 def ranks_needed(load: Load, most: float) -> int | None:

@@ -58,6 +58,15 @@ def test_the_report_goes_between_the_marks(tmp_path: Path) -> None:
     assert "- **violation** a ref points to nothing" in text
 
 
+def test_the_report_says_who_made_the_rollouts(tmp_path: Path) -> None:
+    columns = []
+    for name, about in (("old", {}), ("server", {"rollouts": "server"}), ("hf", {"rollouts": "hf"})):
+        (tmp_path / name).mkdir()
+        columns.append(Journal(tmp_path / name))
+        columns[-1].add("campaign", engine="fake", **about)
+    assert report(columns).startswith("|  | fake engine | fake engine | fake engine, HF rollouts |")
+
+
 def test_processes_are_known_by_their_command_lines() -> None:
     python = "/bin/python"
     told = {

@@ -2,8 +2,8 @@
 
 python -m training.grpo --recipe demo --node zero --lake ./lake --engine-url http://127.0.0.1:8000 --engine-model policy
 
-Without --engine-url vLLM runs inside this process. Each step: weights to the engine, G completions a prompt, rewards,
-group advantages, `updates_per_rollout` updates.
+Without --engine-url vLLM runs inside this process, with --rollouts hf transformers' own model. Each step: weights to
+the engine, G completions a prompt, rewards, group advantages, `updates_per_rollout` updates.
 Rollouts are written down before they are used; a resumed run replays them and never asks again.
 """
 
@@ -22,6 +22,7 @@ from training.collecting import Collected, Collector
 from training.core import Trainer, load_model, start
 from training.engine import Engine, InProcessEngine, ServerEngine
 from training.grading import Grader, advantages_of, measures_of, penalised
+from training.hf_engine import HfEngine
 from training.job import Job, run
 from training.keeper import Keeper
 from training.policy import PolicyStep
@@ -91,9 +92,11 @@ def _learn(policy: PolicyStep, found: Collected, collector: Collector) -> dict[s
 
 
 def _engine(job: Job, params: GrpoParams, folder: Path, rank: int, world: int) -> Engine:
-    """The server of the command line, else vLLM in this process."""
+    """The server of the command line, else vLLM or transformers in this process."""
     if job.endpoint is not None:
         return ServerEngine(job.endpoint, job.scratch, rank)
+    if job.rollouts == "hf":
+        return HfEngine(folder, params.optimizer.dtype, rank, world)
     return InProcessEngine(folder, params.optimizer.dtype, job.scratch, rank, world)
 
 

@@ -42,6 +42,7 @@ class Job:
     key: str
     scratch: Path
     endpoint: Endpoint | None
+    rollouts: str = "in_process"
 
     @property
     def folder(self) -> str:
@@ -102,7 +103,7 @@ def open_job(arguments: argparse.Namespace, kind: type[Params]) -> Job:
     endpoint = Endpoint(arguments.engine_url, arguments.engine_model) if arguments.engine_url else None
     scratch = Path(arguments.scratch) / node.name / key
     scratch.mkdir(parents=True, exist_ok=True)
-    return Job(recipe.name, node, lake, inputs, key, scratch, endpoint)
+    return Job(recipe.name, node, lake, inputs, key, scratch, endpoint, arguments.rollouts)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -116,7 +117,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lake", required=True, help="root URL of the lake")
     parser.add_argument("--key", help="the cache key that the caller expects")
     parser.add_argument("--scratch", default=".scratch", help="local folder for saved states")
-    parser.add_argument("--engine-url", help="vLLM server for rollouts; without one vLLM runs in this process")
+    parser.add_argument("--engine-url", help="vLLM server for rollouts; without one they are this process's")
+    how = "without --engine-url: by vLLM in this process, or by transformers"
+    parser.add_argument("--rollouts", choices=["in_process", "hf"], default="in_process", help=how)
     parser.add_argument("--engine-model", default="policy", help="the model name it serves")
     parser.add_argument("--run-id", help="the OpenLineage run that this process works for")
     parser.add_argument("--parent-run-id", default="", help="the OpenLineage run of the recipe")

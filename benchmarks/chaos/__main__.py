@@ -8,6 +8,7 @@ promises all the time, and after every kill at everything. Each event is a line 
 at any time (SIGTERM, Ctrl-C, even kill -9) and start the same command again; when all is done it prints its tables.
 
   python -m benchmarks.chaos --state DIR                                    90 kills, 1,000 faults, fake engine
+  python -m benchmarks.chaos --state DIR3 --rollouts hf                     trainings roll out by transformers
   python -m benchmarks.chaos --state DIR2 --engine vllm --kills 10 --faults 0
   python -m benchmarks.chaos --report docs/reliability.md --state DIR DIR2  the tables, into a page
 """
@@ -32,6 +33,8 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=1000, help="storage faults in all (1000)")
     parser.add_argument("--seed", type=int, default=1, help="of victims, moments and faults (1)")
     parser.add_argument("--engine", choices=["fake", "vllm"], default="fake", help="model server (fake)")
+    told = "who makes the rollouts of trainings (server)"
+    parser.add_argument("--rollouts", choices=["server", "in_process", "hf"], default="server", help=told)
     parser.add_argument("--recipe", default="smoke", help="recipe that is run (smoke)")
     parser.add_argument("--stage", default="", help="run up to this stage only")
     parser.add_argument("--whole", type=int, default=1000, help="runs of all stages; later ones take one stage each")
@@ -54,7 +57,8 @@ def main(arguments: list[str]) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    names = ("kills", "faults", "seed", "engine", "recipe", "stage", "ranks", "per_run", "every", "reference", "whole")
+    names = ["kills", "faults", "seed", "engine", "rollouts", "recipe", "stage", "ranks", "per_run", "every"]
+    names += ["reference", "whole"]
     plan = Plan(**{name: getattr(told, name) for name in names}, pause=tuple(told.pause), stages=tuple(told.stages))
     told.state[0].mkdir(parents=True, exist_ok=True)
     journal = Journal(told.state[0].absolute())

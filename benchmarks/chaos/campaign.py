@@ -46,6 +46,7 @@ class Plan:
     faults: int
     seed: int
     engine: str
+    rollouts: str
     recipe: str
     stage: str
     ranks: int
@@ -75,7 +76,8 @@ class Campaign:
         self.plan, self.journal, self.stop = plan, journal, stop
         self.pending: list[tuple[int, str, float]] = []
         if not journal.of("campaign"):
-            journal.add("campaign", engine=plan.engine, recipe=plan.recipe, seed=plan.seed)
+            told = {"engine": plan.engine, "rollouts": plan.rollouts, "recipe": plan.recipe}
+            journal.add("campaign", **told, seed=plan.seed)
 
     @property
     def kills_left(self) -> int:
@@ -85,7 +87,8 @@ class Campaign:
     def go_on(self) -> bool:
         """Work until all is done or the driver is stopped; whether all is done."""
         began, folder = time.monotonic(), self.journal.folder
-        (folder / "cluster.toml").write_text(f"parallel = 2\nranks = {self.plan.ranks}\n", encoding="utf-8")
+        cluster = f'parallel = 2\nranks = {self.plan.ranks}\nrollouts = "{self.plan.rollouts}"\n'
+        (folder / "cluster.toml").write_text(cluster, encoding="utf-8")
         try:
             if not self.journal.of("reference"):
                 self._undisturbed()

@@ -76,7 +76,13 @@ def write_report(journals: Sequence[Journal], page: Path) -> None:
 
 
 def _engine(journal: Journal) -> str:
-    return {"fake": "fake engine", "vllm": "real vLLM"}[journal.of("campaign")[0]["engine"]]
+    told = journal.of("campaign")[0]
+    name = {"fake": "fake engine", "vllm": "real vLLM"}[told["engine"]]
+    # those before there was a choice had the server's
+    return (
+        name
+        + {"server": "", "in_process": ", vLLM in the ranks", "hf": ", HF rollouts"}[told.get("rollouts", "server")]
+    )
 
 
 def _runs(journals: Sequence[Journal]) -> str:

@@ -18,32 +18,21 @@ def verify(context: typer.Context, lake: LakeUrl = None) -> None:
     Example: r1 verify
     """
     from r1data.garbage import garbage
-    from r1data.manifest import corrupt_files, is_committed
-    from r1data.refs import list_refs, resolve
+    from r1data.inspect.faults import Looked, faults
 
-    there = opened(context, lake)
-    manifests, bad = {}, []
-    for ref in list_refs(there):
-        try:
-            manifest = resolve(there, ref)
-        except LakeError as e:
-            bad.append(f"{ref}: {e.args[0]}")
-        else:
-            manifests[manifest.path] = (ref, manifest)
-    for ref, manifest in manifests.values():
-        bad += [f"{ref}: missing or different: {there.uri(name)}" for name in corrupt_files(there, manifest)]
-        lost = [p for p in manifest.parents if not is_committed(there, p.path)]
-        bad += [f"{ref}: no manifest of its parent {p.name}: {there.uri(p.path)}" for p in lost]
-    for line in bad:
+    there, looked, bad = opened(context, lake), Looked(), 0
+    for line in faults(there, looked):
         print(line)
-    files = sum(len(m.entries) for _, m in manifests.values())
-    print(f"{len(manifests)} datasets and checkpoints, {files} files, {len(bad)} faults")
+        bad += 1
+    print(f"{looked.manifests} datasets and checkpoints, {looked.files} files, {bad} faults")
     if bad:
         remedy = "restore them from a copy, or delete the directory of the dataset and run the recipe again"
-        raise CorruptShard(f"{there.uri()}: {len(bad)} faults, listed above", remedy)
-    if manifests and (orphans := garbage(there, 0)):
-        told = f"{sum(len(u.objects) for u in orphans)} files, {sum(u.bytes for u in orphans):,} bytes"
-        print(f"no ref reaches {told}: `r1 gc` lists those that are old enough to go")
+        raise CorruptShard(f"{there.uri()}: {bad} faults, listed above", remedy)
+    if looked.manifests:
+        with garbage(there, 0) as orphans:
+            if orphans:
+                told = f"{orphans.objects} files, {orphans.bytes:,} bytes"
+                print(f"no ref reaches {told}: `r1 gc` lists those that are old enough to go")
 
 
 @app.command(rich_help_panel=PANEL)

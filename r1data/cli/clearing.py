@@ -1,6 +1,7 @@
 """The command that frees space: gc."""
 
 import time
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,8 @@ import typer
 from r1data.cli.app import LakeUrl, app, opened, settings_of
 from r1data.cli.care import PANEL
 from r1data.cli.printing import print_table
+
+SHOWN_AT_ONCE = 1_000  # lines; their widths are found together
 
 
 @app.command(rich_help_panel=PANEL)
@@ -35,23 +38,25 @@ def gc(
     from r1data.uploads import abort, unfinished_uploads
 
     there, limit, now = opened(context, lake), older_than * DAY_S, time.time()
-    units = garbage(there, limit, answers=answers)
-    uploads = [u for u in unfinished_uploads(there) if u.started < now - limit]
-    scratch = scratch_garbage(settings_of(context, lake).scratch, there, limit)
-    body = [(u.kind, f"{u.bytes:,}", age(now - u.modified), u.name, u.why) for u in units]
-    body += [("upload", "-", age(now - u.started), u.name, "never ended") for u in uploads]
-    body += [("scratch", f"{size:,}", age(now - t), str(path), "left by a run") for path, size, t in scratch]
-    if body:
-        print_table(("kind", "bytes", "age", "name", "why"), body)
-    size = sum(u.bytes for u in units) + sum(s for _, s, _ in scratch)
-    print(f"lake {there.uri()}: {len(body)} to delete, {size:,} bytes; what is younger than {older_than:g} days stays")
-    if not (delete and body):
-        print("nothing was deleted" + ("; `r1 gc --delete` deletes these" if body else ""))
-        return
-    if not yes:
-        typer.confirm(f"delete these {len(body)}?", abort=True)
-    gone = removed(there, units, limit, answers=answers)
-    for upload in uploads:
-        abort(there, upload)
-    remove_scratch(Path(p) for p, _, _ in scratch)
-    print(f"deleted {len(gone) + len(uploads) + len(scratch)}, {len(units) - len(gone)} are in use again")
+    with garbage(there, limit, answers=answers) as units:
+        uploads = [u for u in unfinished_uploads(there) if u.started < now - limit]
+        scratch = scratch_garbage(settings_of(context, lake).scratch, there, limit)
+        body = chain(
+            ((u.kind, f"{u.bytes:,}", age(now - u.modified), u.name, u.why) for u in units),
+            (("upload", "-", age(now - u.started), u.name, "never ended") for u in uploads),
+            (("scratch", f"{size:,}", age(now - t), str(path), "left by a run") for path, size, t in scratch),
+        )
+        while portion := list(islice(body, SHOWN_AT_ONCE)):
+            print_table(("kind", "bytes", "age", "name", "why"), portion)
+        number, size = len(units) + len(uploads) + len(scratch), units.bytes + sum(s for _, s, _ in scratch)
+        print(f"lake {there.uri()}: {number} to delete, {size:,} bytes; what is younger than {older_than:g} days stays")
+        if not (delete and number):
+            print("nothing was deleted" + ("; `r1 gc --delete` deletes these" if number else ""))
+            return
+        if not yes:
+            typer.confirm(f"delete these {number}?", abort=True)
+        gone = removed(there, units, limit, answers=answers)
+        for upload in uploads:
+            abort(there, upload)
+        remove_scratch(Path(p) for p, _, _ in scratch)
+        print(f"deleted {gone + len(uploads) + len(scratch)}, {len(units) - gone} are in use again")

@@ -49,14 +49,19 @@ def full_id(lake: Lake, manifests: Mapping[str, Manifest], start: str) -> str:
     if len(start) < SHORTEST:
         raise LakeError(f"{start!r}: too short", f"give at least {SHORTEST} characters of a row's id")
     found = ids_from(lake, manifests, start)
-    if start in found:
-        return start
     if not found:
         raise LakeError(f"no row {start} in what the refs of {lake.url} reach", "`r1 status` lists the refs")
-    if len(found) > 1:
-        listed = ", ".join(sorted(found)[:5]) + (", ..." if len(found) > 5 else "")
-        raise LakeError(f"{len(found)} ids begin with {start}: {listed}", "give more characters")
-    return found.pop()
+    return one_of(found, start)
+
+
+def one_of(ids: set[str], start: str) -> str:
+    """The id that is `start` or the only one that begins so; `LakeError` for several (listed)."""
+    if start in ids:
+        return start
+    if len(ids) > 1:
+        listed = ", ".join(sorted(ids)[:5]) + (", ..." if len(ids) > 5 else "")
+        raise LakeError(f"{len(ids)} ids begin with {start}: {listed}", "give more characters")
+    return next(iter(ids))
 
 
 def ids_from(lake: Lake, manifests: Mapping[str, Manifest], start: str) -> set[str]:

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 import r1data
+from r1data import storage
 from r1data.digest import row_id
 from r1data.garbage import garbage
 from r1data.steps.files import records_of
@@ -70,7 +71,20 @@ def test_uploads_that_never_ended_are_found_in_this_lake_alone(lake: Lake) -> No
 def test_garbage_is_found_on_s3(lake: Lake) -> None:
     name = f"data/x/{'0' * 32}/part.parquet"
     lake.write(name, b"x")
-    assert [o.name for u in garbage(lake, -60) for o in u.objects] == [name]
+    with garbage(lake, -60) as found:
+        assert [(u.name, u.objects, u.bytes) for u in found] == [(name.rpartition("/")[0], 1, 1)]
+
+
+def test_a_listing_of_many_pages_is_whole(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "PAGE", 2)
+    names = {f"shards/{i:04d}.json" for i in range(5)}
+    for name in names:
+        lake.write(name, b"{}")
+    assert {o.name for o in lake.walk("shards")} == names
+    assert {o.name: o.bytes for o in lake.walk("")} == {
+        n: lake.fs.size(lake.path(n))
+        for n in [*lake.names("data"), *lake.names("refs"), *lake.names("lineage"), *names]
+    }
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.parquet"])

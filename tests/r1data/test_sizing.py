@@ -10,7 +10,7 @@ from r1data.errors import ModelError, RecipeError
 from r1data.fitting import fitting, refuse
 from r1data.recipe import Recipe, load_recipe
 from r1data.shapes import PUBLISHED, shape_of
-from r1data.sizing import GB, Load, longest_context, memory, ranks_needed, remedies, seconds
+from r1data.sizing import GB, HF_TOKENS, Load, hf_engine, longest_context, memory, ranks_needed, remedies, seconds
 from r1data.spending import GpuParams
 from r1data.stages import graph
 
@@ -129,6 +129,21 @@ def test_smaller_gpus_are_refused_and_what_fits_is_said() -> None:
     with pytest.raises(RecipeError, match=r"zero: .*would fit: vLLM on other GPUs"):
         refuse(recipe, fitting(recipe, graph(recipe)))
     refuse(with_gpu("qwen-7b", GpuParams()), fitting(recipe, graph(recipe)))
+
+
+def test_rollouts_by_transformers_take_a_model_their_cache_and_logits() -> None:
+    recipe = with_gpu("qwen-7b", GpuParams(memory_gb=80))
+    hf = recipe.cluster.model_copy(update={"rollouts": "hf"})
+    lines = fitting(recipe.model_copy(update={"cluster": hf}), graph(recipe))
+    load = next(line.load for line in lines if line.node == "zero")
+    assert load is not None
+    size = shape_of(PUBLISHED["Qwen2.5-7B"])
+    assert size.cached == 2 * 4 * 128, "keys and values of 4 groups of 128"
+    most = HF_TOKENS * 2 * (29 * size.cached + size.attended)
+    assert 2 * size.parameters < load.engine < 2 * size.parameters + most + 64 * size.vocabulary * 42
+    assert hf_engine(load, 1) < hf_engine(load, 8)
+    assert hf_engine(replace(load, context=1 << 20), 64) > hf_engine(replace(load, context=1 << 18), 64)
+    assert all(line.load is None or line.load.engine == 0 for line in lines if line.node.startswith("dev1"))
 
 
 def test_a_folder_is_sized_by_its_own_config(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Small GRPO jobs and policy steps for the tests."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,13 @@ def job(workshop: Any, base: Manifest, server: Server | None, **changes: Any) ->
     endpoint = Endpoint(server.url, "policy") if server else None
     made: Job = workshop.job("zero", "grpo", PARAMS.model_copy(update=changes), inputs, "scratch", endpoint)
     return made
+
+
+def hf_job(workshop: Any, base: Manifest, scratch: str, **changes: Any) -> Job:
+    """Without any server: transformers' model makes the rollouts."""
+    inputs = {"init": base, "problems": workshop.problems(4)}
+    made: Job = workshop.job("zero", "grpo", PARAMS.model_copy(update=changes), inputs, scratch)
+    return replace(made, rollouts="hf")
 
 
 def policy_step(workshop: Any, base: Manifest, folder: Path, samples: list[Sample], **changes: Any) -> PolicyStep:

@@ -21,6 +21,7 @@ from training.job import TORCHRUN, open_job
 
 def arguments(workshop: Any, **changes: Any) -> Namespace:
     told = {"recipe": "smoke", "node": "base", "lake": workshop.lake.url, "key": None, "engine_url": None}
+    told["rollouts"] = "in_process"
     return Namespace(**{**told, "scratch": str(workshop.folder / "scratch"), "engine_model": "policy", **changes})
 
 

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from r1data.errors import CorruptShard, LakeError
+from r1data.inspect import followed
 from r1data.inspect.graph import Graph, read_graph
 from r1data.inspect.impact import impact
 from r1data.manifest import MANIFEST, Manifest
@@ -178,3 +179,12 @@ def test_a_shard_that_cannot_be_read_is_said_not_skipped(tmp_path: Path) -> None
     shard.write_bytes(b"PAR1" + bytes(100))
     with pytest.raises(CorruptShard, match="cold_start"):
         impact(lake, read_graph(lake), "candidate-1")
+
+
+@pytest.mark.parametrize("few", [0, 1])
+def test_many_ids_are_followed_on_disk_as_few_in_memory(
+    lake: Lake, graph: Graph, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = {row: rows(lake, graph, row) for row in ("candidate-1", "candidate-2", "problem-1", "problem-2")}
+    monkeypatch.setattr(followed, "FEW", few)
+    assert {row: rows(lake, graph, row) for row in expected} == expected
