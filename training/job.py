@@ -6,6 +6,7 @@ Exit status 0: the checkpoint is committed; 1: an error, printed with its remedy
 """
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from r1data.refs import resolve
 from r1data.stages import node_named
 from r1data.step import Node
 from r1data.storage import Lake
+from training.alone import end_with_torchrun, hold
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,10 @@ def run(train: Callable[[Job], None], kind: type[Params]) -> int:
     """Parse the command line, train, and turn errors into an exit status."""
     arguments = _arguments()
     signal.signal(signal.SIGTERM, _stop)
+    end_with_torchrun()
     try:
         job = open_job(arguments, kind)
+        hold(job.scratch, int(os.environ.get("RANK", 0)))
         if arguments.run_id:
             name, step = f"{job.recipe}/{job.node.name}", job.node.step
             RUN.set(Run(name, arguments.run_id, arguments.parent_run_id, step.name, step.module))
