@@ -25,17 +25,14 @@ def main() -> None:
     """Ask for the signal, leave a process that ends the group, then become the command."""
     number, parent, *command = sys.argv[1:]
     if sys.platform == "linux":
-        end_with_parent(int(number))
+        _ask_for(int(number))
         if os.getpgrp() == (leader := os.getpid()) and not os.fork():
             _end_group_of(leader)
     if os.getppid() == int(parent):  # else it ended in between
         os.execvp(command[0], command)
 
 
-def end_with_parent(number: int) -> None:
-    """Have the kernel send this process a signal when the thread that started it ends; nothing where it cannot."""
-    if sys.platform != "linux":
-        return
+def _ask_for(number: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
 
 
@@ -44,7 +41,7 @@ def _end_group_of(leader: int) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-    end_with_parent(signal.SIGUSR1)
+    _ask_for(signal.SIGUSR1)
     if os.getppid() == leader:  # else it ended in between
         signal.sigwait({signal.SIGUSR1})
     os.killpg(0, signal.SIGKILL)

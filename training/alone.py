@@ -1,27 +1,18 @@
-"""One training at a time works in a scratch folder: ranks end with their torchrun, later ones wait for earlier ones.
+"""One training at a time works in a scratch folder: a rank waits for an earlier one that still does.
 
-torchrun puts every rank into a session of its own, so that a killed torchrun leaves them: they would train on, and save
-states where a run that was started again saves its own. A cancelled one gives them time to save a state.
+A cancelled training may take minutes to save its state, and the run that was started again saves its own there.
 """
 
 import fcntl
 import os
-import signal
 import time
 from pathlib import Path
 from typing import IO
 
-from r1data.child import end_with_parent
 from r1data.errors import StageFailed
 
 WAIT_S, LOOK_S = 120.0, 0.2
 _HELD: dict[Path, IO[str]] = {}  # closed, they would be free
-
-
-def end_with_torchrun() -> None:
-    """If torchrun started this process, the kernel kills it when torchrun has gone."""
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        end_with_parent(signal.SIGKILL)
 
 
 def hold(scratch: Path, rank: int) -> None:

@@ -26,7 +26,7 @@ from r1data.refs import resolve
 from r1data.stages import node_named
 from r1data.step import Node
 from r1data.storage import Lake
-from training.alone import end_with_torchrun, hold
+from training.alone import hold
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,6 @@ def run(train: Callable[[Job], None], kind: type[Params]) -> int:
     """Parse the command line, train, and turn errors into an exit status."""
     arguments = _arguments()
     signal.signal(signal.SIGTERM, _stop)
-    end_with_torchrun()
     try:
         job = open_job(arguments, kind)
         hold(job.scratch, int(os.environ.get("RANK", 0)))

@@ -1,4 +1,4 @@
-"""Ranks do not outlive their torchrun, and two trainings never work in one scratch folder."""
+"""Two trainings never work in one scratch folder."""
 
 import os
 import signal
@@ -10,48 +10,21 @@ from pathlib import Path
 import pytest
 
 from r1data.errors import StageFailed
-from tests.running import wait_until
 from training import alone
 
 RANK = """
 import sys, time
 from pathlib import Path
-from training.alone import end_with_torchrun, hold
-end_with_torchrun()
+from training.alone import hold
 hold(Path(sys.argv[1]), 0)
 print("works", flush=True)
 time.sleep(600)
-"""
-TORCHRUN = f"""
-import os, subprocess, sys
-told = {{**os.environ, "TORCHELASTIC_RUN_ID": "none"}}
-rank = subprocess.Popen([sys.executable, "-c", {RANK!r}, sys.argv[1]], env=told, start_new_session=True)
-print(rank.pid, flush=True)
-rank.wait()
 """
 
 
 def started(program: str, scratch: Path) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", program, str(scratch)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).resolve().parents[2])
-
-
-def lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def test_rank_of_a_killed_torchrun_ends(tmp_path: Path) -> None:
-    torchrun = started(TORCHRUN, tmp_path)
-    assert torchrun.stdout is not None
-    rank = int(torchrun.stdout.readline())
-    assert torchrun.stdout.readline() == "works\n"
-    torchrun.kill()
-    torchrun.wait()
-    torchrun.stdout.close()
-    wait_until(lambda: not lives(rank), 20)
 
 
 def test_later_one_waits_for_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
