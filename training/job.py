@@ -27,6 +27,7 @@ from r1data.refs import resolve
 from r1data.stages import node_named
 from r1data.step import Node
 from r1data.storage import Lake
+from training.alone import hold
 
 TORCHRUN = "TORCHELASTIC_RUN_ID"
 
@@ -68,6 +69,7 @@ def run(train: Callable[[Job], None], kind: type[Params]) -> int:
         dies_with_parent()
     try:
         job = open_job(arguments, kind)
+        hold(job.scratch, int(os.environ.get("RANK", 0)))
         if arguments.run_id:
             name, step = f"{job.recipe}/{job.node.name}", job.node.step
             RUN.set(Run(name, arguments.run_id, arguments.parent_run_id, step.name, step.module))
