@@ -1,5 +1,6 @@
 # make demo   installs, runs the whole recipe on this machine's CPU, prints where to look
 # make test   installs, runs the tests          make slow   the slower suites
+# make gpu    trainings of 138 M parameters on this machine's GPU, with their figures
 # make check  lint, types, layers, sizes        make fmt    formats
 # make up     starts Prefect with its database, workers and deployments here; make down ends them, data stays
 # make deploy puts the deployments of prefect.yaml on the server of PREFECT_API_URL
@@ -12,7 +13,7 @@ PYTEST = seed=$${PYTHONHASHSEED:-$$(shuf -i 1-4294967295 -n 1)}; echo "PYTHONHAS
 	env -i PATH="$$PATH" HOME="$$HOME" LANG=C.UTF-8 $${CI:+CI="$$CI"} OMP_NUM_THREADS=1 PYTHONHASHSEED=$$seed \
 	$(BIN)/python -m pytest -q
 
-.PHONY: help demo test check slow fmt clean install up down deploy
+.PHONY: help demo test check slow gpu fmt clean install up down deploy
 .NOTPARALLEL:
 
 help:
@@ -35,6 +36,9 @@ test: install
 # Two at a time: they mostly wait for servers. pytest ends with 5 where nothing is marked slow
 slow: install
 	@$(PYTEST) -m slow -n 2 --dist loadfile || [ $$? -eq 5 ]
+
+gpu: install
+	@$(PYTEST) -s -rs tests/training/test_gpu.py
 
 check: install
 	$(BIN)/ruff check .
