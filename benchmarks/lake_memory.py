@@ -24,7 +24,7 @@ from r1data.refs import move_ref
 from r1data.storage import Lake
 from schemas import TABLES
 
-SHARDS = 1_000  # of a dataset in the lake of objects
+SHARDS = 200  # of a dataset in the lake of objects
 MB = 1e6
 
 

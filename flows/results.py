@@ -16,14 +16,13 @@ from flows.environment import Operations
 from r1data.inspect.show import amount, check_pages
 from r1data.manifest import Manifest
 from r1data.refs import list_refs, read_ref
-from r1data.report import cost, regression, verdicts
+from r1data.report import claims, cost, evaluation, regression, verdicts
 from r1data.report.audit import audit_markdown
-from r1data.report.claims import claims_markdown
 from r1data.report.curves import curves, metrics
-from r1data.report.evaluation import evaluation_markdown, markdown
+from r1data.report.evaluation import markdown
 from r1data.report.funnel import COLUMNS as FUNNEL
 from r1data.report.funnel import drop_refs, dropped, funnel
-from r1data.report.gathered import gathered
+from r1data.report.gathered import Run, gathered
 from r1data.report.lineage_page import write_lineage
 from r1data.report.markup import literal, picture
 from r1data.report.page import write_run
@@ -111,11 +110,11 @@ def _curves(lake: Lake, recipe: str, name: str, checkpoint: Manifest) -> None:
 def run_results(session: Session) -> str:
     """The artifacts of the whole run, the page of the run and the lineage page; the URI of the run's page."""
     lake, recipe, made = session.lake, session.recipe, _made(session)
-    create_markdown_artifact(_evaluation(lake, recipe.name), key=_key(session, "evaluation"), description=EVALUATION)
-    create_markdown_artifact(audit_markdown(lake, recipe.name), key=_key(session, "audit"), description=AUDIT)
+    run, this = gathered(lake, recipe.name), session.services.desk.spending
+    create_markdown_artifact(evaluated(run), key=_key(session, "evaluation"), description=EVALUATION)
+    create_markdown_artifact(audit_markdown(run.audits), key=_key(session, "audit"), description=AUDIT)
     judged = _rows(verdicts.COLUMNS, verdicts.verdict_rows(lake, made))
     create_table_artifact(judged, key=_key(session, "verdicts"), description=VERDICTS)
-    run, this = gathered(lake, recipe.name), session.services.desk.spending
     spent = cost.spent(run, recipe.cluster)
     told = COST.format(tokens=this.tokens, cost=this.cost)
     lines = cost.rows(spent, recipe.cluster)
@@ -127,10 +126,12 @@ def run_results(session: Session) -> str:
     return uri
 
 
-def _evaluation(lake: Lake, recipe: str) -> str:
-    change = markdown(regression.COLUMNS, [c.cells for c in regression.comparisons(lake, recipe)])
-    parts = (evaluation_markdown(lake, recipe), "## Since what is current", change)
-    return "\n\n".join([*parts, "## Claims", claims_markdown(lake, recipe)])
+def evaluated(run: Run) -> str:
+    """The figures of every checkpoint, what changed since what is current, and the claims, as Markdown."""
+    change = markdown(regression.COLUMNS, [c.cells for c in regression.comparisons(run.lake, run.recipe)])
+    parts = (markdown(evaluation.COLUMNS, evaluation.rows_of(run.estimates)), "## Since what is current", change)
+    held = [c.cells for c in claims.claims_of(run.estimates, run.shares)]
+    return "\n\n".join([*parts, "## Claims", markdown(claims.COLUMNS, held)])
 
 
 def _overview(session: Session, lineage: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 
 from r1data.errors import StorageError
 
-CACHE_KB = 16_384
+CACHE_KB = 8_192
 
 
 @contextmanager

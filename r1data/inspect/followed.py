@@ -41,7 +41,7 @@ class Followed:
         """Which of these are followed: true or false for each."""
         known = "SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM ids WHERE id = value)"
         found = [i for (i,) in self._tables.execute(known, (_sorted(ids),))] if self._many else sorted(self._few)
-        return ids.is_in(pl.Series(found, dtype=pl.String))
+        return ids.is_in(found)
 
 
 def _sorted(ids: pl.Series) -> str:

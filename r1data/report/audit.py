@@ -1,6 +1,6 @@
 """What an audit found: how often the second method rejects what was accepted, and accepts what was rejected."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import sqrt
 
 import polars as pl
@@ -22,9 +22,8 @@ def audit_rows(lake: Lake, recipe: str) -> list[tuple[str, ...]]:
     return rows_of(audits(Current(lake), recipe))
 
 
-def audit_markdown(lake: Lake, recipe: str) -> str:
-    """The table for a Prefect artifact, and answers that the methods judge differently, as plain text."""
-    found = audits(Current(lake), recipe)
+def audit_markdown(found: Sequence[tuple[str, pl.DataFrame]]) -> str:
+    """The table of audits for a Prefect artifact, and answers that the methods judge differently, as plain text."""
     if not found:
         return "No verdicts were audited."
     differing = disagreements(found)

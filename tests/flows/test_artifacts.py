@@ -2,15 +2,21 @@
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows.artifacts import artifact_key
-from flows.results import linked
+from flows.results import evaluated, linked
+from r1data.recipe import ClusterParams
+from r1data.report.audit import audit_markdown
+from r1data.report.gathered import gathered
+from r1data.report.page import write_run
 from r1data.storage import Lake
 from tests.prefect_server import post
+from tests.r1data.inspect.tiny_lake import make_lake
 from tests.running import environment
 
 FLOW = """
@@ -116,3 +122,21 @@ def test_a_link_is_text_where_no_browser_finds_the_lake(tmp_path: Path, monkeypa
     assert linked(lake, "a/b.html", "page") == f"` file://{tmp_path}/a/b.html `"
     monkeypatch.setenv("R1_LAKE_WEB", "https://lake.example/files/")
     assert linked(lake, "a/b c.html", "page") == "[page](https://lake.example/files/a/b%20c.html)"
+
+
+def test_artifacts_and_the_page_read_each_object_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, reads, read = make_lake(tmp_path / "lake"), Counter[str](), Lake.read
+
+    def counted(self: Lake, name: str) -> bytes:
+        reads[name] += name.endswith(("evaluations.parquet", "part-00000.parquet"))
+        return read(self, name)
+
+    monkeypatch.setattr(Lake, "read", counted)
+    run = gathered(lake, "tiny")
+    shown = evaluated(run)
+    assert audit_markdown(run.audits) == "No verdicts were audited."
+    once = +reads
+    assert once
+    write_run(run, ClusterParams())
+    assert {name: n for name, n in reads.items() if name in once and n > 1} == {}
+    assert "zero - base, points of pass@1" in shown
