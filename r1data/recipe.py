@@ -260,6 +260,14 @@ class Recipe(Params):
         default={}, description='checkpoints that are not trained, and the ref of each: zero = "@demo/zero"'
     )
 
+    @model_validator(mode="after")
+    def _ahead_of_a_server(self) -> "Recipe":
+        told = [n for n in ("zero", "dev2", "r1", "student_rl") if getattr(self, n).max_staleness]
+        if told and self.cluster.rollouts != "server":
+            fault = "an engine inside the training process makes no rollouts while that trains"
+            raise ValueError(f'max_staleness of {", ".join(told)} needs cluster.rollouts = "server": {fault}')
+        return self
+
 
 def recipe_path(name: str) -> Path:
     """The file of a shipped recipe's name or of a path."""

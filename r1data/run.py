@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TypeVar
 
 import polars as pl
+from pydantic import ValidationError
 
 from r1data.checks.bands import check_bands
 from r1data.checks.expectations import held_before, validate
@@ -180,7 +181,12 @@ def _refuse_equal(node: str, prompts: list[Prompt]) -> None:
 
 def on_cluster(recipe: Recipe, settings: Settings) -> Recipe:
     """The recipe with the cluster file, if there is one, in the place of its [cluster]."""
-    return recipe.model_copy(update={"cluster": load_cluster(settings.cluster)}) if settings.cluster else recipe
+    if not settings.cluster:
+        return recipe
+    try:
+        return Recipe.model_validate({**dict(recipe), "cluster": load_cluster(settings.cluster)})
+    except ValidationError as e:
+        raise RecipeError(f"{settings.cluster}: {e.errors()[0]['msg']}", "change the recipe or this file") from e
 
 
 def chosen_prompts(problems: pl.DataFrame, params: GenerateParams) -> list[Prompt]:

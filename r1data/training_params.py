@@ -207,6 +207,13 @@ class GrpoParams(Params):
     max_mismatch: float = Field(
         default=0.01, description="largest mean |log-prob difference| between trainer and engine, in nats"
     )
+    max_staleness: int = added(
+        0,
+        "steps that the weights of a sample may be older than the policy that learns from it; 1: the next step's "
+        "rollouts are asked while this one trains (one-step-off), of a server only",
+        ge=0,
+        le=1,
+    )
     plateau: PlateauParams | None = added(None, "a second way to stop, beside `steps`; the manifest says which it was")
     general_share: float = Field(default=0.0, description="share of general prompts in a step")
     general_from_step: int = Field(
@@ -234,6 +241,12 @@ class GrpoParams(Params):
         first = [s.from_step for s in self.length_schedule]
         if first != sorted(set(first)):
             raise ValueError(f"length_schedule: from_step {first}: each must be later than the one before")
+        return self
+
+    @model_validator(mode="after")
+    def _older_samples_are_corrected(self) -> "GrpoParams":
+        if self.max_staleness and self.importance == "none":
+            raise ValueError("max_staleness: samples of older weights need the correction that importance = none omits")
         return self
 
     def tokens_at(self, step: int) -> int:

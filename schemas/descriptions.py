@@ -85,6 +85,7 @@ COLUMNS = {
     "step": "training step",
     "prompt_id": "the prompt, by its hash",
     "reward": "reward; null where it could not be judged",
+    "rollouts.weights": "training steps behind the weights that drew it; step - 1 where they were the newest",
     "components": "the parts of the reward, as JSON",
     "advantage": "reward against the group's",
     "row_id": "the row that left",

@@ -108,7 +108,7 @@ MEASURES = TableSchema(
 # One reinforcement-learning sample as it was scored: the record that a resumed run replays and a curve is drawn from.
 ROLLOUTS = TableSchema(
     name="rollouts",
-    version=1,
+    version=2,
     key="rollout_id",
     schema=pa.schema(
         [
@@ -118,6 +118,7 @@ ROLLOUTS = TableSchema(
             text("problem_id"),
             integer("sample_index"),
             integer("seed"),
+            integer("weights"),
             text("completion"),
             text("finish_reason"),
             integer("completion_tokens"),

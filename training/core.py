@@ -31,7 +31,7 @@ from training.packing import packs
 from training.schedule import Rows, batches, learning_rate
 
 Weights = dict[str, torch.Tensor]
-VOLATILE = ("elapsed_s", "step_seconds", "memory_mb", "tokens_per_second")
+VOLATILE = ("elapsed_s", "step_seconds", "memory_mb", "tokens_per_second", "waiting_s")
 
 
 def start(seed: int) -> tuple[int, int]:
@@ -69,6 +69,7 @@ class Trainer:
     pack_tokens: int = 0
     step: int = 0
     keeper: Keeper | None = None
+    before_save: Callable[[], None] | None = None
     metrics: list[dict[str, float]] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
@@ -146,15 +147,16 @@ class Trainer:
         save_every: int,
         *,
         tokens: int = 0,
+        waiting_s: float | None = None,
         lines: int = 20,
         extra: Weights | None = None,
     ) -> None:
         """Record a step's metrics, tell them (about `lines` times a run), save when due or when SIGTERM came.
 
-        `tokens`: what the step trained on, over all ranks.
+        `tokens`: what the step trained on, over all ranks; `waiting_s`: how long it waited for that.
         """
         self.step += 1
-        cost = self._cost(tokens)
+        cost = self._cost(tokens) | ({} if waiting_s is None else {"waiting_s": waiting_s})
         self.metrics.append({"step": self.step, **values, **cost})
         if self.keeper is not None:
             self.keeper.measured(self.step, values | cost)
@@ -188,7 +190,9 @@ class Trainer:
         return float(asked) > 0
 
     def save(self, extra: Weights | None = None) -> None:
-        """Save everything that a resumed run needs, `extra` tensors too; collective."""
+        """Save everything that a resumed run needs, `extra` tensors too, after `before_save`; collective."""
+        if self.before_save is not None:
+            self.before_save()
         final = states.folder_of(self.scratch, self.step)
         beside = final.with_name(f".{final.name}")
         if self.rank == 0:

@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 
 from r1data.digest import row_id
 from r1data.endpoint import Endpoint
+from r1data.errors import ModelError
 from r1data.generate.client import Completion, CompletionRequest, Decoding, completions
-from r1data.generate.weights import update_weights
+from r1data.generate.weights import prompt_logprobs, update_weights, weight_version
 
 Weights = dict[str, torch.Tensor]
 CPU_CACHE_BYTES = 256 << 20
@@ -43,16 +44,31 @@ class ServerEngine:
 
     def __init__(self, endpoint: Endpoint, scratch: Path, rank: int) -> None:
         self.endpoint, self.scratch, self.rank = endpoint, scratch, rank
+        self.version = ""
 
     def load(self, weights: Weights, version: str) -> None:
         """Weights through a file that both processes see."""
         if self.rank == 0:
             with shared_file(weights, self.scratch, self.rank) as path:
                 update_weights(self.endpoint.url, path, version)
+        self.version = version
 
     def complete(self, requests: list[CompletionRequest], decoding: Decoding) -> list[list[Completion]]:
-        """Asked over HTTP."""
-        return completions(self.endpoint, requests, decoding) if self.rank == 0 else []
+        """Asked over HTTP; `ModelError` where the server says afterwards that it has other weights."""
+        if self.rank:
+            return []
+        answers = completions(self.endpoint, requests, decoding)
+        held = weight_version(self.endpoint.url)
+        if held not in ("", self.version):
+            raise ModelError(
+                f"{self.endpoint.url}: answered with weights {held!r}, was given {self.version!r}",
+                "another training uses this server, or it was started anew: these answers are thrown away",
+            )
+        return answers
+
+    def prompt_logprobs(self, token_ids: list[int]) -> list[float]:
+        """Those of all tokens but the first; [] where the server has none."""
+        return prompt_logprobs(self.endpoint.url, self.endpoint.model, token_ids)
 
     def close(self) -> None:
         """The server is its owner's."""

@@ -4,10 +4,12 @@ python -m training.grpo --recipe demo --node zero --lake ./lake --engine-url htt
 
 Without --engine-url vLLM runs inside this process, with --rollouts hf transformers' own model. Each step: weights to
 the engine, G completions a prompt, rewards, group advantages, `updates_per_rollout` updates.
-Rollouts are written down before they are used; a resumed run replays them and never asks again.
+Rollouts are written down before they are used; a resumed run replays them and never asks again. With `max_staleness` 1
+those of the next step are asked while this one trains: `collecting`.
 """
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from transformers import AutoModelForCausalLM
@@ -55,23 +57,36 @@ def train(job: Job) -> None:
     reference = Reference(folder, params, trainer.device)
     reference.replace(trainer.resume())
     best = Best(trainer, params.keep)
-    collector = Collector(job, params, trainer, engine, prompts, grader)
-    while not (reason := reason_to_stop(trainer.metrics, params)):
-        found = collector.of_step(trainer.step)
-        ids = encode(tokenizer, [a.prompt for a in found.asks], end=False)
-        told = _learn(PolicyStep(params, trainer, reference, ids, found.chosen), found, collector)
-        if (trainer.step + 1) % params.reference_every == 0:
-            reference.replace(dict(trainer.named_weights()))
-        tokens = sum(len(s.token_ids) for s in found.chosen)
-        trainer.end_step(told, params.save_every, tokens=tokens, lines=params.steps, extra=reference.state())
-        best.look()
-        alarms.ring(trainer, params.alarms, reference.state())
+    with closing(Collector(job, params, trainer, engine, prompts, grader, tokenizer)) as collector:
+        while not (reason := reason_to_stop(trainer.metrics, params)):
+            _step(collector, reference)
+            best.look()
+            alarms.ring(trainer, params.alarms, reference.state())
     if rank == 0:
         print(f"stopped: {reason}", flush=True)
+    counts = best.counts() | collector.untrained()
     beside = {"rollouts.parquet": rollouts_table(job, params, prompts, trainer.step)} if rank == 0 else {}
     engine.close()
     commit_checkpoint(
-        job, trainer, tokenizer, prompts.probe_texts(), best.counts(), beside, best.weights(), {"stopped": reason}
+        job, trainer, tokenizer, prompts.probe_texts(), counts, beside, best.weights(), {"stopped": reason}
+    )
+
+
+def _step(collector: Collector, reference: Reference) -> None:
+    """One step: its rollouts, its updates, its end."""
+    params, trainer = collector.params, collector.trainer
+    found = collector.of_step(trainer.step)
+    ids = encode(collector.tokenizer, [a.prompt for a in found.asks], end=False)
+    told = _learn(PolicyStep(params, trainer, reference, ids, found.chosen), found, collector)
+    if (trainer.step + 1) % params.reference_every == 0:
+        reference.replace(dict(trainer.named_weights()))
+    trainer.end_step(
+        told,
+        params.save_every,
+        tokens=sum(len(s.token_ids) for s in found.chosen),
+        waiting_s=collector.waiting_s(),
+        lines=params.steps,
+        extra=reference.state(),
     )
 
 
@@ -88,7 +103,8 @@ def _learn(policy: PolicyStep, found: Collected, collector: Collector) -> dict[s
     except ModelError:
         rollouts_file(collector.job.scratch, step).unlink(missing_ok=True)  # drawn from other weights
         raise
-    return measures_of(penalised(found.samples, params)) | told | found.measures(params)
+    told |= {"staleness": found.staleness(step)} | found.measures(params)
+    return measures_of(penalised(found.samples, params)) | told
 
 
 def _engine(job: Job, params: GrpoParams, folder: Path, rank: int, world: int) -> Engine:
@@ -108,6 +124,12 @@ def _check(job: Job, params: GrpoParams) -> None:
             f"{name}: {params.prompts_per_step} x {params.group} samples do not divide into "
             f"{params.updates_per_rollout} updates",
             "choose updates_per_rollout so that they do",
+        )
+    if params.max_staleness and job.endpoint is None:
+        raise RecipeError(
+            f"{name}: max_staleness {params.max_staleness}, but rollouts are made in the training process, which waits "
+            "for them",
+            'set [cluster] rollouts = "server", or max_staleness = 0',
         )
     if params.group < 2:
         raise RecipeError(f"{name}: groups of {params.group} have nothing to compare with", "set group = 2 or more")

@@ -85,7 +85,7 @@ class Copies:
         self._next: Path | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._rollouts: set[str] = set()
+        self._rollouts: dict[str, int] = {}  # by name the time of the file that was copied: rounds may follow
 
     def put(self, state: Path) -> None:
         """Copy a state in the background; while one is under way, only the newest of those that came since."""
@@ -120,9 +120,9 @@ class Copies:
             self.lake.put(best, f"{self.folder}/{BEST}")
         # a resumed run replays the rollouts of every step before the state
         for path in sorted((self.scratch / ROLLOUTS).glob("step-*.parquet")):
-            if path.name not in self._rollouts:
+            if self._rollouts.get(path.name) != (written := path.stat().st_mtime_ns):
                 self.lake.put(path, f"{self.folder}/{ROLLOUTS}/{path.name}")
-                self._rollouts.add(path.name)
+                self._rollouts[path.name] = written
         listing = (state / states.LISTING).read_bytes()
         for name in json.loads(listing):
             self.lake.put(state / name, f"{self.folder}/{state.name}/{name}")
@@ -147,8 +147,9 @@ class Copies:
         if f"{self.folder}/{BEST}" in names:
             self._bring(f"{self.folder}/{BEST}", self.scratch / BEST)
         for name in (n for n in names if n.startswith(f"{self.folder}/{ROLLOUTS}/")):
-            self._bring(name, self.scratch / ROLLOUTS / name.rsplit("/", 1)[-1])
-            self._rollouts.add(name.rsplit("/", 1)[-1])
+            path = self.scratch / ROLLOUTS / name.rsplit("/", 1)[-1]
+            self._bring(name, path)
+            self._rollouts[path.name] = path.stat().st_mtime_ns
         beside, final = self.scratch / f".{state}", self.scratch / state
         shutil.rmtree(beside, ignore_errors=True)
         for name in json.loads(self.lake.read(listings[-1])):

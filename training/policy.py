@@ -1,7 +1,8 @@
 """The policy updates of one GRPO step: its samples in mini-batches, each an optimiser update (paper Eq. 1-3).
 
 Ratios are against the trainer's own log-probs before the step's first update; where the engine gave its log-probs too,
-they correct for its numerics (importance weight) and must agree right after a sync: stale weights are silent.
+they correct for its numerics (importance weight) and must agree right after a sync: stale weights are silent. Samples
+of older weights, where the recipe allows them, are corrected by the same weight and cannot agree.
 """
 
 from dataclasses import dataclass
@@ -24,11 +25,15 @@ SUMS = 6  # loss, KL, clipped, mismatch, -log-prob, tokens
 
 @dataclass(frozen=True)
 class Batch:
-    """One micro-batch: ids [rows, length]; mask and the engine's log-probs [rows, length - 1], zero off completions."""
+    """One micro-batch: ids [rows, length]; mask and the engine's log-probs [rows, length - 1], zero off completions.
+
+    `fresh` [rows, 1]: 1 where the policy before this step drew it, 0 where older weights did.
+    """
 
     ids: torch.Tensor
     mask: torch.Tensor
     engine: torch.Tensor | None
+    fresh: torch.Tensor
 
 
 @dataclass
@@ -43,6 +48,7 @@ class PolicyStep:
 
     def __post_init__(self) -> None:
         cut = self.params.overlong == "mask"
+        self.fresh = [s.weights >= self.trainer.step for s in self.samples]
         self.learnt = [s.reward is not None and not (cut and s.finish_reason != "stop") for s in self.samples]
 
     def update(self, step: int, advantage: torch.Tensor) -> dict[str, float]:
@@ -97,7 +103,8 @@ class PolicyStep:
             if engine is not None:
                 engine[j, head : head + len(s.token_ids)] = torch.tensor(s.logprobs)
         device = self.trainer.device
-        return Batch(ids.to(device), mask.to(device), engine.to(device) if engine is not None else None)
+        fresh = torch.tensor([[float(self.fresh[i])] for i in rows]).to(device)
+        return Batch(ids.to(device), mask.to(device), engine.to(device) if engine is not None else None, fresh)
 
     def _logprobs(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """[rows, length - 1] log-probs under the policy, and [rows, length, vocabulary] logits where KL needs them."""
@@ -141,14 +148,17 @@ class PolicyStep:
         return torch.stack([p.detach().double().cpu() for p in parts])
 
     def _mismatch(self, batch: Batch, old: torch.Tensor) -> torch.Tensor:
-        """Summed |trainer - engine| log-prob; `ModelError` where its mean says that the weights are not the same."""
+        """Summed |trainer - engine| log-prob; `ModelError` where its mean says that the weights are not the same.
+
+        That is over samples of the policy before this step: the others are of other weights.
+        """
         if batch.engine is None:
             return torch.zeros(())
-        gap = ((old - batch.engine).abs() * batch.mask).sum()
-        mean = float(gap / batch.mask.sum().clamp(min=1))
+        gaps, same = (old - batch.engine).abs() * batch.mask, batch.mask * batch.fresh
+        mean = float((gaps * batch.fresh).sum() / same.sum().clamp(min=1))
         if not mean <= self.params.max_mismatch:
             raise ModelError(
                 f"trainer and engine log-probs differ by {mean:.4f} nats a token, more than {self.params.max_mismatch}",
                 "the engine holds stale weights: see its log; these rollouts are thrown away, nothing is committed",
             )
-        return gap
+        return gaps.sum()

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -48,6 +48,7 @@ class Sample:
     format_ok: bool = False
     consistency: float | None = None
     reflection_words: int = 0
+    weights: int = 0  # training steps behind the weights that it was sampled with
     kl: float | None = None  # estimate over the completion in nats, where the recipe has it in the reward
 
 
@@ -66,6 +67,7 @@ RECORD = pa.schema(
         ("format_ok", pa.bool_()),
         ("consistency", pa.float64()),
         ("reflection_words", pa.int64()),
+        ("weights", pa.int64()),
         ("kl", pa.float64()),
     ]
 )
@@ -79,8 +81,11 @@ def requests_of(asks: list[Ask], params: GrpoParams, step: int, first: int = 0) 
     ]
 
 
-def samples_of(requests: list[CompletionRequest], answers: list[list[Completion]]) -> list[Sample]:
-    """The answers as samples; `EndpointError` where the engine gave no token ids, or a group is not whole."""
+def samples_of(requests: list[CompletionRequest], answers: list[list[Completion]], weights: int = 0) -> list[Sample]:
+    """The answers, drawn with the weights after so many steps, as samples.
+
+    `EndpointError` where the engine gave no token ids, or a group is not whole.
+    """
     for request, group in zip(requests, answers, strict=True):
         if len(group) != request.n:
             raise EndpointError(
@@ -88,7 +93,7 @@ def samples_of(requests: list[CompletionRequest], answers: list[list[Completion]
                 "groups must be whole: look at the server's log; nothing of this step was kept",
             )
     return [
-        _sample(int(request.tag), k, request.seed + k, c)
+        replace(_sample(int(request.tag), k, request.seed + k, c), weights=weights)
         for request, group in zip(requests, answers, strict=True)
         for k, c in enumerate(group)
     ]
@@ -121,9 +126,10 @@ def save_rollouts(path: Path, samples: list[Sample]) -> None:
 
 
 def load_rollouts(path: Path) -> list[Sample] | None:
-    """The samples of a step, if they were written down."""
+    """The samples of a step, if they were written down; by the step's own weights where none are named."""
     if not path.exists():
         return None
     with boundary(StageFailed, f"{path}: recorded rollouts do not load", "delete the file: the step is asked again"):
         rows = pq.read_table(path).to_pylist()
-    return [Sample(**{**r, "components": json.loads(r["components"])}) for r in rows]
+    own = {"weights": int(path.stem.rpartition("-")[2])}
+    return [Sample(**{**own, **r, "components": json.loads(r["components"])}) for r in rows]

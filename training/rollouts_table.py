@@ -8,11 +8,11 @@ import pyarrow as pa
 from r1data.digest import row_id
 from r1data.training_params import GrpoParams
 from schemas import TABLES
-from training.collecting import collected
+from training.collecting import collected, part_of
 from training.grading import advantages_of, penalised
 from training.job import Job
 from training.prompts import Prompts
-from training.rollout import Ask, Sample, load_rollouts, rollouts_file
+from training.rollout import load_rollouts, rollouts_file
 
 
 def rollouts_table(job: Job, params: GrpoParams, prompts: Prompts, steps: int) -> pa.Table:
@@ -21,7 +21,7 @@ def rollouts_table(job: Job, params: GrpoParams, prompts: Prompts, steps: int) -
     for step in range(steps):
         recorded = load_rollouts(rollouts_file(job.scratch, step))
         assert recorded is not None, f"step {step}: rollouts were not written down"
-        asked = collected(prompts, params, step, before, partial(_again, recorded))
+        asked = collected(prompts, params, step, before, partial(part_of, recorded))
         before = (before[0] + asked.extra[0], before[1] + asked.extra[1])
         asks, samples = asked.asks, penalised(asked.samples, params)
         rows += [
@@ -32,6 +32,7 @@ def rollouts_table(job: Job, params: GrpoParams, prompts: Prompts, steps: int) -
                 "problem_id": asks[s.ask].problem_id,
                 "sample_index": s.index,
                 "seed": s.seed,
+                "weights": s.weights,
                 "completion": s.text,
                 "finish_reason": s.finish_reason,
                 "completion_tokens": len(s.token_ids),
@@ -43,7 +44,3 @@ def rollouts_table(job: Job, params: GrpoParams, prompts: Prompts, steps: int) -
             for s, advantage in zip(samples, advantages_of(samples, params).tolist(), strict=True)
         ]
     return TABLES["rollouts"].conform(pa.Table.from_pylist(rows, schema=TABLES["rollouts"].schema))
-
-
-def _again(recorded: list[Sample], asks: list[Ask], first: int) -> list[Sample]:
-    return [s for s in recorded if first <= s.ask < len(asks)]

@@ -21,7 +21,7 @@ from r1data.generate.fake_answers import answer, replied, rest_of_answer
 
 CONTROL = (
     *("/init_weight_transfer_engine", "/pause", "/resume", "/start_weight_update", "/update_weights"),
-    *("/finish_weight_update", "/reset_prefix_cache"),
+    "/reset_prefix_cache",
 )
 
 
@@ -35,13 +35,14 @@ class FakeServer:
         self.end = int(self.tokenizer.token_to_id("<eos>") or 0)
         self.token_ms, self.max_model_len = token_ms, max_model_len
         self.places = asyncio.Semaphore(max_num_seqs)
-        self.tokens, self.mix = 0, mix
+        self.tokens, self.mix, self.weights = 0, mix, "default"
         self.encode = lru_cache(maxsize=100_000)(self._encode)
 
     def routes(self) -> list[web.RouteDef]:
         """All paths."""
         found = [web.get("/health", self.models), web.get("/v1/models", self.models), web.get("/metrics", self.metrics)]
         found += [web.post("/v1/completions", self.completions), web.post("/v1/chat/completions", self.chat)]
+        found += [web.get("/weight_info", self.weight_info), web.post("/finish_weight_update", self.updated)]
         return found + [web.post(path, self.control) for path in CONTROL]
 
     async def models(self, _: web.Request) -> web.Response:
@@ -55,6 +56,15 @@ class FakeServer:
     async def control(self, _: web.Request) -> web.Response:
         """Accepted."""
         return web.json_response({})
+
+    async def updated(self, request: web.Request) -> web.Response:
+        """Accepted, with the name of the weights."""
+        self.weights = str((await request.json()).get("weight_version", self.weights))
+        return web.json_response({})
+
+    async def weight_info(self, _: web.Request) -> web.Response:
+        """The name of the last weights."""
+        return web.json_response({"weight_version": self.weights})
 
     async def completions(self, request: web.Request) -> web.Response:
         """/v1/completions: n children of a prompt in text or token ids."""

@@ -28,6 +28,15 @@ def update_weights(url: str, weights: Path, version: str) -> None:
             _control(client, url, "/resume", None)
 
 
+def weight_version(url: str) -> str:
+    """What the server calls the weights that it has; empty where it does not tell."""
+    try:
+        answer = httpx.get(f"{url}/weight_info", timeout=DEADLINE_S, trust_env=not on_loopback(url))
+        return str(answer.json()["weight_version"]) if answer.status_code == 200 else ""
+    except (httpx.HTTPError, ValueError, KeyError, TypeError) as e:
+        raise EndpointError(f"{url}/weight_info: {type(e).__name__}: {e}", "the server has gone: see its log") from e
+
+
 def prompt_logprobs(url: str, model: str, token_ids: list[int]) -> list[float]:
     """The log-probs that the server gives to the tokens of a prompt, the first token left out; [] if it has none."""
     payload = {"model": model, "prompt": token_ids, "max_tokens": 1, "temperature": 1.0, "prompt_logprobs": 0}

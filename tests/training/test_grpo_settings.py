@@ -178,5 +178,7 @@ def test_the_papers_figures_are_a_recipe() -> None:
 @pytest.mark.parametrize("name", ["demo", "smoke", "qwen-7b"])
 def test_settings_that_a_recipe_does_not_use_enter_no_key(name: str) -> None:
     told = load_recipe(name).zero.model_dump(mode="json")
-    assert told.keys().isdisjoint(["kl_place", "dynamic_sampling", "plateau", "overlong", "length_schedule"])
+    assert told.keys().isdisjoint(
+        ["kl_place", "dynamic_sampling", "plateau", "overlong", "length_schedule", "max_staleness"]
+    )
     assert "overlong" in load_recipe(name).zero.model_copy(update={"overlong": "mask"}).model_dump(mode="json")

@@ -165,6 +165,16 @@ def state(scratch: Path, step: int) -> Path:
     return states.folder_of(scratch, step)
 
 
+def test_record_that_grew_since_it_was_copied_is_copied_again(remote: Any, tmp_path: Path) -> None:
+    copies, record = Copies(remote.lake, "states", tmp_path), tmp_path / "rollouts" / "step-000001.parquet"
+    record.parent.mkdir()
+    for number, text in ((1, b"a round"), (2, b"all rounds")):
+        record.write_bytes(text)
+        copies.put(state(tmp_path, number))
+        copies.wait()
+    assert remote.lake.read("states/rollouts/step-000001.parquet") == b"all rounds"
+
+
 def test_torn_copy_does_not_count(remote: Any, tmp_path: Path) -> None:
     copies = Copies(remote.lake, "data/zero/key/states", tmp_path / "a")
     copies.put(state(tmp_path / "a", 1))

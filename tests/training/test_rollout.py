@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from r1data.errors import EndpointError, StageFailed
@@ -23,6 +24,13 @@ def test_samples_survive_exactly(tmp_path: Path) -> None:
 
 def test_nothing_recorded_is_none(tmp_path: Path) -> None:
     assert load_rollouts(rollouts_file(tmp_path, 0)) is None
+
+
+def test_record_from_before_weights_were_noted_is_of_its_steps_own(tmp_path: Path) -> None:
+    path = rollouts_file(tmp_path, 3)
+    save_rollouts(path, SAMPLES)
+    pq.write_table(pq.read_table(path).drop_columns(["weights"]), path)
+    assert {s.weights for s in load_rollouts(path) or []} == {3}
 
 
 def test_torn_record_is_a_clear_error(tmp_path: Path) -> None:
