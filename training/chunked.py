@@ -1,4 +1,4 @@
-"""Log-probs without a batch's logits: the head works on a few positions at a time, in both directions.
+"""Log-probs without a batch's logits: the head works on what is learnt from alone, a few positions at a time.
 
 Of 32,768 positions and 152,064 tokens the logits alone are 19.9 GB in fp32, and their gradient as much again. Here
 `chunk` positions have logits at a time; the backward pass computes them again (the head's share of the work once more).
@@ -58,35 +58,56 @@ def chunked_logprobs(
     return found
 
 
-def logprobs_of(model: Any, ids: torch.Tensor, temperature: float, chunk: int) -> torch.Tensor:
-    """[rows, length - 1] log-probs of ids[:, 1:] at a temperature, as `token_logprobs` of the model's logits."""
-    if not chunk:
-        return token_logprobs(model(input_ids=ids).logits, ids, temperature)
+def logprobs_of(
+    model: Any, ids: torch.Tensor, temperature: float, chunk: int, wanted: torch.Tensor | None = None
+) -> torch.Tensor:
+    """[rows, length - 1] log-probs of ids[:, 1:] at a temperature, as `token_logprobs` of the model's logits.
 
-    def score(hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        flat = chunked_logprobs(hidden[:, :-1].flatten(0, 1), weight, ids[:, 1:].flatten(), temperature, chunk)
-        return flat.view(ids.shape[0], -1)
-
-    with _head_gives(model, score):
-        found: torch.Tensor = model(input_ids=ids).logits
-    return found
+    With `wanted` [rows, length - 1] only where it is true, else 0: only those positions go through the head.
+    """
+    places = torch.ones_like(ids[:, 1:], dtype=torch.bool) if wanted is None else wanted
+    if not chunk and _strange(_module_of(model)):
+        return token_logprobs(model(input_ids=ids).logits, ids, temperature) * places
+    with _head_gives(model, lambda hidden, weight: _scores(hidden, weight, ids, places, temperature, chunk)):
+        flat = model(input_ids=ids).logits
+    return torch.zeros(places.shape, device=ids.device).masked_scatter(places, flat)
 
 
 def summed_loss(model: Any, ids: torch.Tensor, labels: torch.Tensor, chunk: int, **more: Any) -> torch.Tensor:
     """Summed cross-entropy of the labels that are not ignored; only their positions go through the head.
 
-    `more` goes to the model. Without a chunk: `completion_loss` of all logits.
+    `more` goes to the model.
     """
-    if not chunk:
+    if not chunk and _strange(_module_of(model)):
         return completion_loss(model(input_ids=ids, **more).logits, labels)
     wanted = labels[:, 1:] != IGNORED
-
-    def score(hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        return chunked_logprobs(hidden[:, :-1][wanted], weight, labels[:, 1:][wanted], 1.0, chunk)
-
-    with _head_gives(model, score):
+    with _head_gives(model, lambda hidden, weight: _scores(hidden, weight, labels, wanted, 1.0, chunk)):
         found: torch.Tensor = model(input_ids=ids, **more).logits
     return -found.sum()
+
+
+def _scores(
+    hidden: torch.Tensor, weight: torch.Tensor, ids: torch.Tensor, wanted: torch.Tensor, temperature: float, chunk: int
+) -> torch.Tensor:
+    """[wanted positions] log-probs of ids[:, 1:]; all logits of these positions at once without a chunk."""
+    rows, targets = hidden[:, :-1][wanted], ids[:, 1:][wanted]
+    if chunk:
+        return chunked_logprobs(rows, weight, targets, temperature, chunk)
+    return -F.cross_entropy(F.linear(rows, weight).float() / temperature, targets, reduction="none")
+
+
+def _module_of(model: Any) -> Any:
+    """What a DeepSpeed engine wraps."""
+    return getattr(model, "module", model)
+
+
+def _strange(module: Any) -> str:
+    """What of a model's head is not a plain product, in words; empty: nothing."""
+    head = module.get_output_embeddings()
+    found = [name for name in UNLIKE if getattr(module.config, name, None)]
+    if head is None or getattr(head, "bias", None) is not None:
+        found.append("a head with a bias, or none")
+    return ", ".join(found)
 
 
 @contextmanager
@@ -95,12 +116,10 @@ def _head_gives(model: Any, score: Callable[[torch.Tensor, torch.Tensor], torch.
 
     The whole model is called as ever, so that ZeRO-3 gathers the head's weights, forwards and backwards.
     """
-    module = getattr(model, "module", model)  # of a DeepSpeed engine
-    head = module.get_output_embeddings()
-    strange = [name for name in UNLIKE if getattr(module.config, name, None)]
-    if head is None or getattr(head, "bias", None) is not None or strange:
-        what = ", ".join(strange) or "a head with a bias, or none"
+    module = _module_of(model)
+    if what := _strange(module):
         raise ModelError(f"{type(module).__name__}: loss_chunk does not know {what}", "set loss_chunk = 0")
+    head = module.get_output_embeddings()
     head.forward = lambda hidden: score(hidden, head.weight)
     try:
         yield

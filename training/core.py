@@ -92,6 +92,7 @@ class Trainer:
             lr=self.params.learning_rate,
             betas=(0.9, self.params.beta2),
             weight_decay=self.params.weight_decay,
+            fused=not torch.cuda.is_available(),  # on CPU the usual one takes five times as long
         )
         self.engine, *_ = deepspeed.initialize(model=self.model, optimizer=optimizer, config=self._config())
 

@@ -107,10 +107,10 @@ class PolicyStep:
         return Batch(ids.to(device), mask.to(device), engine.to(device) if engine is not None else None, fresh)
 
     def _logprobs(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """[rows, length - 1] log-probs under the policy, and [rows, length, vocabulary] logits where KL needs them."""
+        """[rows, length - 1] log-probs under the policy, 0 off the mask; for `full` all logits with them."""
         if self.params.kl_estimator != "full":
             chunk = self.params.optimizer.loss_chunk
-            return logprobs_of(self.trainer.engine, batch.ids, self.params.temperature, chunk), None
+            return logprobs_of(self.trainer.engine, batch.ids, self.params.temperature, chunk, batch.mask > 0), None
         logits = self.trainer.engine(input_ids=batch.ids).logits
         return token_logprobs(logits, batch.ids, self.params.temperature), logits
 
@@ -120,7 +120,7 @@ class PolicyStep:
         found = torch.zeros(len(self.samples), dtype=torch.double)
         for rows in self.trainer.mine(np.arange(len(self.samples))):
             batch = self._batch(rows, whole=True)
-            kl = self.reference.kl(batch.ids, *self._logprobs(batch))
+            kl = self.reference.kl(batch.ids, *self._logprobs(batch), batch.mask > 0)
             found[rows] = (kl * batch.mask).sum(1).double().cpu()
         return self.trainer.total_over_ranks(found)
 
@@ -138,7 +138,7 @@ class PolicyStep:
             floor, cap = params.importance_floor, params.importance_cap
             objective = objective * importance(old, batch.engine, batch.mask, params.importance, floor, cap)
         in_loss = params.kl_place == "loss"
-        kl = self.reference.kl(batch.ids, policy, logits) if in_loss else torch.zeros_like(policy)
+        kl = self.reference.kl(batch.ids, policy, logits, batch.mask > 0) if in_loss else torch.zeros_like(policy)
         w = weight[:, None].to(batch.ids.device)
         loss = -((objective - params.kl * kl) * batch.mask * w).sum().float()
         self.trainer.backward(loss)

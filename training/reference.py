@@ -32,10 +32,12 @@ class Reference:
             return None
         return {name: p.detach().cpu() for name, p in self.model.named_parameters()}
 
-    def kl(self, ids: torch.Tensor, policy: torch.Tensor, logits: torch.Tensor | None) -> torch.Tensor:
+    def kl(
+        self, ids: torch.Tensor, policy: torch.Tensor, logits: torch.Tensor | None, wanted: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """[rows, length - 1] divergence estimates of a policy with these log-probs; 0 without a KL term.
 
-        The estimator `full` has its logits too.
+        Only where `wanted`, if that is given. The estimator `full` has the policy's logits too.
         """
         if self.model is None:
             return torch.zeros_like(policy)
@@ -44,5 +46,6 @@ class Reference:
                 own = self.model(input_ids=ids).logits
             return full_kl(logits, own, self.params.temperature)
         with torch.no_grad():
-            own = logprobs_of(self.model, ids, self.params.temperature, self.params.optimizer.loss_chunk)
+            chunk = self.params.optimizer.loss_chunk
+            own = logprobs_of(self.model, ids, self.params.temperature, chunk, wanted)
         return sampled_kl(self.params.kl_estimator, policy, own)

@@ -27,7 +27,7 @@ from training.policy import PolicyStep
 from training.reference import Reference
 from training.rollout import Sample
 
-torch.optim.AdamW = lambda parameters, lr, betas, weight_decay: torch.optim.SGD(parameters, lr=lr)
+torch.optim.AdamW = lambda parameters, lr, **_: torch.optim.SGD(parameters, lr=lr)
 folder, out = map(Path, sys.argv[1:])
 rank, world = start(0)
 prompts = [[10, 11, 12], [13, 14], [15], [16, 17]]

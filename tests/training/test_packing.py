@@ -12,7 +12,7 @@ from transformers import Gemma2Config, Gemma2ForCausalLM, Qwen2Config, Qwen2ForC
 from r1data.errors import ModelError
 from r1data.training_params import OptimizerParams, SftParams
 from training.chunked import chunked_logprobs, logprobs_of, summed_loss
-from training.losses import token_logprobs
+from training.losses import completion_loss, token_logprobs
 from training.packing import attend_within, nothing, packed, packs
 from training.tokens import labelled
 
@@ -57,7 +57,7 @@ def test_packed_equals_padded(examples: Any, chunk: int, tied: bool) -> None:
     model = tiny(tied)
     ids, labels = labelled(*examples)
     counted = float(sum(map(len, examples[1])))
-    plain, expected = loss_and_gradients(model, summed_loss(model, ids, labels, 0) / counted)
+    plain, expected = loss_and_gradients(model, completion_loss(model(input_ids=ids).logits, labels) / counted)
     attend_within(model)
     pack = packed(*examples)
     loss = summed_loss(model, pack.ids, pack.labels, chunk, **pack.inputs(torch.device("cpu"))) / counted
@@ -108,6 +108,21 @@ def test_chunked_logprobs_equal_those_of_all_logits(examples: Any, tied: bool, t
         assert apart(gradients, expected) < EQUAL
 
 
+@pytest.mark.parametrize("chunk", [0, 5])
+@pytest.mark.parametrize("few", [True, False])
+def test_logprobs_of_wanted_positions_alone(examples: Any, chunk: int, few: bool) -> None:
+    model = tiny()
+    ids, _ = labelled(*examples)
+    wanted = torch.rand(ids.shape[0], ids.shape[1] - 1, generator=torch.Generator().manual_seed(1)) < 0.5 * few
+    weight = torch.randn(wanted.shape)
+    whole = token_logprobs(model(input_ids=ids).logits, ids, 0.7) * wanted
+    _, expected = loss_and_gradients(model, (whole * weight).sum())
+    parts = logprobs_of(model, ids, 0.7, chunk, wanted)
+    assert torch.allclose(parts, whole, rtol=EQUAL, atol=EQUAL)
+    _, gradients = loss_and_gradients(model, (parts * weight).sum())
+    assert apart(gradients, expected) < 1e-5
+
+
 def test_the_gradient_is_that_of_finite_differences() -> None:
     torch.manual_seed(0)
     hidden, weight = torch.randn(6, 4, requires_grad=True), torch.randn(9, 4, requires_grad=True)
@@ -150,6 +165,10 @@ def test_models_that_change_their_logits_are_refused() -> None:
     config = Gemma2Config(vocab_size=20, num_key_value_heads=1, head_dim=16, **shape)
     model: Any = Gemma2ForCausalLM(config)
     ids = torch.tensor([[1, 2, 3]])
+    logits = model(input_ids=ids).logits
+    assert torch.equal(summed_loss(model, ids, ids, 0), completion_loss(logits, ids)), "without a chunk: all its logits"
+    wanted = torch.tensor([[True, False]])
+    assert torch.equal(logprobs_of(model, ids, 1.0, 0, wanted), token_logprobs(logits, ids, 1.0) * wanted)
     with pytest.raises(ModelError, match="final_logit_softcapping"):
         summed_loss(model, ids, ids, 2)
     with pytest.raises(ModelError, match="full attention"):
