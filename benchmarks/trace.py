@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -72,7 +73,7 @@ def made(lake: Lake, rows: int) -> None:
     above: tuple[Parent, ...] = ()
     for table, make in (("problems", problems), ("candidates", candidates), ("verdicts", verdicts)):
         found = tuple(shards(lake, table, make, rows // 2))
-        told = {"name": f"bench/{table}", "path": f"data/{table}/{'0' * 32}", "table": TABLES[table].id}
+        told: dict[str, Any] = {"name": f"bench/{table}", "path": f"data/{table}/{'0' * 32}", "table": TABLES[table].id}
         told |= {"params": {"sources": [{"name": "bench"}]}, "parents": above, "rows": sum(s.rows for s in found)}
         draft = Manifest(kind="dataset", key="k", step="s", version="1", digest=table, shards=found, **told)
         above = (Parent(role=table, name=draft.name, path=draft.path, digest=draft.digest),)
