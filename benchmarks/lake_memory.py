@@ -86,7 +86,6 @@ def rows_lake(folder: str, rows: int) -> dict[str, list[str]]:
     told = {"verify": ["verify"], "gc": ["gc", "--older-than", "0"], "trace": ["trace", row[:10]], "why": ["why", row]}
     told |= {
         "lineage show": ["lineage", "show", "bench/verdicts"],
-        "diff": ["diff", "bench/verdicts", "bench/verdicts"],
     }
     return told | {"impact row": ["impact", row[:10]], "impact source": ["impact", "bench"]}
 
