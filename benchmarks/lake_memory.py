@@ -84,10 +84,7 @@ def rows_lake(folder: str, rows: int) -> dict[str, list[str]]:
     made(Lake.open(folder), rows)
     row = ids(0, np.array([rows // 3]))[0]
     told = {"verify": ["verify"], "gc": ["gc", "--older-than", "0"], "trace": ["trace", row[:10]], "why": ["why", row]}
-    told |= {
-        "lineage show": ["lineage", "show", "bench/verdicts"],
-        "diff": ["diff", "bench/verdicts", "bench/verdicts"],
-    }
+    told["lineage show"] = ["lineage", "show", "bench/verdicts"]
     return told | {"impact row": ["impact", row[:10]], "impact source": ["impact", "bench"]}
 
 

@@ -242,6 +242,15 @@ def test_what_a_running_lease_is_on_stays(lake: Lake) -> None:
     assert names(garbage(lake, 0)) == {"directory": {f"data/zero/{KEY}"}}
 
 
+def test_what_was_written_to_since_it_was_listed_stays(lake: Lake) -> None:
+    lake.write(f"data/zero/{KEY}/a", b"x")
+    aged(lake)
+    found = garbage(lake, 0)
+    lake.write(f"data/zero/{KEY}/b", b"x")
+    assert removed(lake, found, -60) == 0, "garbage still at that age, but somebody writes there"
+    assert lake.exists(f"data/zero/{KEY}/a")
+
+
 def recorded(lake: Lake, model: str, digest: str) -> str:
     """A pool of one answer, a month old."""
     pool = Identity(digest, "s", "t").pool
