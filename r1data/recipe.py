@@ -176,7 +176,7 @@ class EvaluationParams(Params):
 class EngineParams(Params):
     """How vLLM servers are started, or where they are when others start them."""
 
-    servers: int = Field(default=1, ge=1, description="of one model, side by side")
+    servers: int = Field(default=1, ge=1, description="of one model, side by side, for sampling and for rollouts")
     urls: tuple[str, ...] = Field(default=(), description="servers of others, instead of starting any; no /v1")
     tensor_parallel: int = Field(default=1, ge=1, description="devices that share one copy of the model")
     data_parallel: int = Field(default=1, ge=1, description="copies inside one server")
@@ -203,8 +203,9 @@ class ClusterParams(Params):
     ranks: int = Field(default=1, ge=1, description="processes of a training job")
     parallel: int = Field(default=1, ge=1, description="training jobs and model servers at work at a time")
     rollouts: Literal["server", "in_process"] = Field(
-        default="server", description="the warm server, or vLLM inside the training job"
+        default="server", description="the warm servers, as many as the engine has, or vLLM inside the training job"
     )
+    sync_bucket_mb: int = Field(default=256, ge=1, description="weights that are on their way to an engine at a time")
     gpu: GpuParams = GpuParams()
     engine: EngineParams = EngineParams()
     budget: BudgetParams = BudgetParams()

@@ -97,7 +97,7 @@ class Collector:
             found = [s for s in recorded if first <= s.ask < len(asks)]
             if not found:
                 if not loaded:
-                    self.engine.load(dict(self.trainer.named_weights()), f"{self.job.key[:8]}-{step}")
+                    self.engine.load(self.trainer.named_weights(), self.version(step))
                     loaded = True
                 found = self._asked(asks, step, first)
                 recorded = [*recorded, *found]
@@ -114,6 +114,10 @@ class Collector:
                 f"look at the verifier and the gold answers; the samples are in {path}",
             )
         return found
+
+    def version(self, step: int) -> str:
+        """What the engine is told that the weights of a step are called."""
+        return f"{self.job.key[:8]}-{step}"
 
     def note_kl(self, step: int, found: Collected, divergences: list[float]) -> None:
         """Write down the divergence of each sample of the batch, a part of its reward."""

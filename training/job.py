@@ -37,7 +37,8 @@ class Job:
     inputs: dict[str, Manifest]
     key: str
     scratch: Path
-    endpoint: Endpoint | None
+    endpoints: tuple[Endpoint, ...] = ()
+    sync_bucket_mb: int = 256
 
     @property
     def folder(self) -> str:
@@ -93,10 +94,10 @@ def open_job(arguments: argparse.Namespace, kind: type[Params]) -> Job:
             f"{node.name}: asked for key {arguments.key}, but its inputs and params give {key}",
             "an input's ref moved in between: run the plan again",
         )
-    endpoint = Endpoint(arguments.engine_url, arguments.engine_model) if arguments.engine_url else None
+    endpoints = tuple(Endpoint(url, arguments.engine_model) for url in arguments.engine_url or ())
     scratch = Path(arguments.scratch) / node.name / key
     scratch.mkdir(parents=True, exist_ok=True)
-    return Job(recipe.name, node, lake, inputs, key, scratch, endpoint)
+    return Job(recipe.name, node, lake, inputs, key, scratch, endpoints, arguments.sync_bucket_mb)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -110,8 +111,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lake", required=True, help="root URL of the lake")
     parser.add_argument("--key", help="the cache key that the caller expects")
     parser.add_argument("--scratch", default=".scratch", help="local folder for saved states")
-    parser.add_argument("--engine-url", help="vLLM server for rollouts; without one vLLM runs in this process")
-    parser.add_argument("--engine-model", default="policy", help="the model name it serves")
+    engine = "vLLM server for rollouts, once for each; without one vLLM runs in this process"
+    parser.add_argument("--engine-url", action="append", help=engine)
+    parser.add_argument("--engine-model", default="policy", help="the model name that they serve")
+    parser.add_argument("--sync-bucket-mb", type=int, default=256, help="weights on their way to engines at a time")
     parser.add_argument("--run-id", help="the OpenLineage run that this process works for")
     parser.add_argument("--parent-run-id", default="", help="the OpenLineage run of the recipe")
     parser.add_argument("--debug", action="store_true", help="errors with their traceback")
