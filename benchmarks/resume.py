@@ -150,12 +150,12 @@ class Stand:
 
     def job(self, names: str) -> TrainingJob:
         """What the launcher is told of a node; of several (a,b) that they follow each other in the same processes."""
-        url = self.url if set(names.split(",")) & set(SERVED) else None
+        urls = (self.url,) if set(names.split(",")) & set(SERVED) else ()
         node, lake = node_named(self.recipe, names.split(",")[0]), self.shop.lake
         key = node.key({role: resolve(lake, f"{self.recipe.name}/{n}").digest for role, n in node.inputs.items()})
         assert node.step.module is not None, names
         module, key = ("tests.training.mains", "") if "," in names else (node.step.module, key)
-        return TrainingJob(module, str(self.file), names, lake.url, key, self.folder / "scratch", url, "policy")
+        return TrainingJob(module, str(self.file), names, lake.url, key, self.folder / "scratch", urls, "policy")
 
     def folder_of(self, name: str) -> str:
         """Where a node's checkpoint goes in the lake."""

@@ -46,8 +46,9 @@ class TrainingJob:
     lake: str
     key: str
     scratch: Path
-    engine_url: str | None = None
-    engine_model: str | None = None
+    engine_urls: tuple[str, ...] = ()
+    engine_model: str = ""
+    sync_bucket_mb: int = 256
     rollouts: str = "server"
     run: Run | None = None
 
@@ -55,8 +56,9 @@ class TrainingJob:
         """The module and its command line."""
         told = [self.module, "--recipe", self.recipe, "--node", self.node, "--lake", self.lake]
         told += ["--key", self.key, "--scratch", str(self.scratch)]
-        if self.engine_url and self.engine_model:
-            told += ["--engine-url", self.engine_url, "--engine-model", self.engine_model]
+        told += ["--sync-bucket-mb", str(self.sync_bucket_mb)]
+        for url in self.engine_urls:
+            told += ["--engine-url", url, "--engine-model", self.engine_model]
         if self.rollouts == "hf":
             told += ["--rollouts", "hf"]
         if self.run:

@@ -176,7 +176,7 @@ class EvaluationParams(Params):
 class EngineParams(Params):
     """How vLLM servers are started, or where they are when others start them."""
 
-    servers: int = Field(default=1, ge=1, description="of one model, side by side")
+    servers: int = Field(default=1, ge=1, description="of one model, side by side, for sampling and for rollouts")
     urls: tuple[str, ...] = Field(default=(), description="servers of others, instead of starting any; no /v1")
     tensor_parallel: int = Field(default=1, ge=1, description="devices that share one copy of the model")
     data_parallel: int = Field(default=1, ge=1, description="copies inside one server")
@@ -203,11 +203,13 @@ class ClusterParams(Params):
     ranks: int = Field(default=1, ge=1, description="processes of a training job")
     parallel: int = Field(default=1, ge=1, description="training jobs and model servers at work at a time")
     rollouts: Literal["server", "in_process", "hf"] = Field(
-        default="server", description="the warm server; vLLM, or transformers' own model, inside the training job"
+        default="server",
+        description="the engine's warm servers; vLLM, or transformers' own model, inside the training job",
     )
     stop_s: float = Field(
         default=10, gt=0, description="seconds that a training has from SIGTERM to save its state; then it is killed"
     )
+    sync_bucket_mb: int = Field(default=256, ge=1, description="weights that are on their way to an engine at a time")
     gpu: GpuParams = GpuParams()
     engine: EngineParams = EngineParams()
     budget: BudgetParams = BudgetParams()

@@ -118,7 +118,7 @@ class LocalServices:
         return PilotRecorder(self.lake, self.recipe.name, node.name, asked, gpus, self.desk.watch)
 
     def train(self, node: Node, key: str, inputs: Mapping[str, Manifest]) -> None:
-        """Start the node's training main; reinforcement learning gets the warm server of its architecture."""
+        """Start the node's training main; reinforcement learning gets the warm servers of its architecture."""
         refuse(self.recipe, fitting(self.recipe, [node]))
         uses_engine = node.step.name == "grpo" and self.recipe.cluster.rollouts == "server"
         held = self.fleet.hold(inputs["init"], driven=True) if uses_engine else nullcontext()
@@ -130,8 +130,9 @@ class LocalServices:
                 lake=self.settings.lake,
                 key=key,
                 scratch=self.settings.scratch,
-                engine_url=backends[0].endpoint.url if backends else None,
-                engine_model=backends[0].endpoint.model if backends else None,
+                engine_urls=tuple(b.endpoint.url for b in backends or ()),
+                engine_model=backends[0].endpoint.model if backends else "",
+                sync_bucket_mb=self.recipe.cluster.sync_bucket_mb,
                 rollouts=self.recipe.cluster.rollouts if node.step.name == "grpo" else "server",
                 run=RUN.get(),
             )

@@ -147,6 +147,10 @@ class Collector:
                 self._ask_ahead(step + 1, (before[0] + found.extra[0], before[1] + found.extra[1]))
         return found
 
+    def version(self, step: int) -> str:
+        """What the engine is told that the weights of a step are called."""
+        return f"{self.job.key[:8]}-{step}"
+
     def note_kl(self, step: int, found: Collected, divergences: list[float]) -> None:
         """Write down the divergence of each sample of the batch, a part of its reward."""
         for sample, kl in zip(found.chosen, divergences, strict=True):
@@ -253,7 +257,7 @@ class Collector:
         if self.loaded == now:
             return
         self.loaded = None
-        self.engine.load(dict(self.trainer.named_weights()), f"{self.job.key[:8]}-{now}")
+        self.engine.load(self.trainer.named_weights(), self.version(now))
         if self.params.max_staleness and isinstance(self.engine, Probed):
             self._check_load(self.engine)
         self.loaded = now

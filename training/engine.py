@@ -1,33 +1,40 @@
-"""Where rollouts come from: a vLLM server that rank 0 asks, or vLLM inside every rank's own process.
+"""Where rollouts come from: vLLM servers that rank 0 asks, or vLLM inside every rank's own process.
 
-Both take the weights through the same update of `vllm_ext` and the same seeds: a rollout is the same either way.
+All take the weights through the same update of `vllm_ext` and the same seeds: a rollout is the same wherever it is
+made.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
-from safetensors.torch import save_file
 
-from r1data.digest import row_id
-from r1data.endpoint import Endpoint
-from r1data.errors import ModelError
-from r1data.generate.client import Completion, CompletionRequest, Decoding, completions
-from r1data.generate.weights import prompt_logprobs, update_weights, weight_version
+from r1data.endpoint import Endpoint, on_loopback
+from r1data.errors import EndpointError
+from r1data.generate.client import DOWN_S, Completion, CompletionRequest, Decoding, completions
+from r1data.generate.router import Backend
+from r1data.generate.weights import prompt_logprobs, update_all, weight_version
+from training.transfer import Weights, bucket_files, pairs
 
-Weights = dict[str, torch.Tensor]
 CPU_CACHE_BYTES = 256 << 20
+IN_FLIGHT = 64  # requests that a server has at a time
 
 
 class Engine(Protocol):
     """Samples from the weights it was given last."""
 
     def load(self, weights: Weights, version: str) -> None:
-        """Take new weights; called on every rank."""
+        """Take new weights: (name, tensor) of every parameter in main memory, as an iterator or a mapping.
+
+        Called on every rank. Every rank goes through the whole iterator, since gathering a sharded parameter is
+        collective; a tensor is the engine's until it asks for the next. `ModelError`: they do not fit the model.
+        """
         ...
 
     def complete(self, requests: list[CompletionRequest], decoding: Decoding) -> list[list[Completion]]:
@@ -40,49 +47,99 @@ class Engine(Protocol):
 
 
 class ServerEngine:
-    """A vLLM server; rank 0 alone talks to it."""
+    """vLLM servers of one model; rank 0 alone talks to them.
 
-    def __init__(self, endpoint: Endpoint, scratch: Path, rank: int) -> None:
-        self.endpoint, self.scratch, self.rank = endpoint, scratch, rank
+    One that goes away, or does not take an update, gets no request until it has taken a later one whole: a step goes on
+    with the others. The `EndpointError` of the last one ends it.
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint], scratch: Path, rank: int, bucket_bytes: int = 256 << 20) -> None:
+        self.endpoints, self.scratch, self.rank = tuple(endpoints), scratch, rank
+        self.bucket_bytes = bucket_bytes
         self.version = ""
+        self.lost: dict[str, EndpointError] = {}
 
     def load(self, weights: Weights, version: str) -> None:
-        """Weights through a file that both processes see."""
-        if self.rank == 0:
-            with shared_file(weights, self.scratch, self.rank) as path:
-                update_weights(self.endpoint.url, path, version)
+        """Bucket by bucket, to all servers at the same time, through files that they see."""
+        if self.rank != 0:
+            for _ in pairs(weights):
+                pass
+            return
+        urls = [e.url for e in self.endpoints]
+        abroad = not all(on_loopback(url) for url in urls)
+        files = bucket_files(weights, self.bucket_bytes, self.scratch, self.rank, shared=abroad)
+        with closing(files):
+            lost = update_all(urls, files, version)
         self.version = version
+        for url, error in lost.items():
+            self._lose(url, error)
+        for url in self.lost.keys() - lost.keys():
+            print(f"server {url} is back, with weights {version}", flush=True)
+            del self.lost[url]
 
     def complete(self, requests: list[CompletionRequest], decoding: Decoding) -> list[list[Completion]]:
-        """Asked over HTTP; `ModelError` where the server says afterwards that it has other weights."""
-        if self.rank:
+        """Asked over HTTP, of whichever server has least to do: seeds are the requests' own."""
+        if self.rank != 0:
             return []
-        answers = completions(self.endpoint, requests, decoding)
-        held = weight_version(self.endpoint.url)
-        if held not in ("", self.version):
-            raise ModelError(
-                f"{self.endpoint.url}: answered with weights {held!r}, was given {self.version!r}",
-                "another training uses this server, or it was started anew: these answers are thrown away",
-            )
-        return answers
+        holding = [e for e in self.endpoints if e.url not in self.lost and self._holds(e)]
+        if not holding:
+            raise next(iter(self.lost.values()))
+        backends = [Backend(e, partial(_still_holding, e, self.version)) for e in holding]
+        return completions(backends, requests, decoding, in_flight=IN_FLIGHT * len(backends))
 
     def prompt_logprobs(self, token_ids: list[int]) -> list[float]:
-        """Those of all tokens but the first; [] where the server has none."""
-        return prompt_logprobs(self.endpoint.url, self.endpoint.model, token_ids)
+        """Those of all tokens but the first, of the first server that has the weights; [] where it has none."""
+        asked = next(e for e in self.endpoints if e.url not in self.lost)
+        return prompt_logprobs(asked.url, asked.model, token_ids)
+
+    def _holds(self, endpoint: Endpoint) -> bool:
+        """Whether the server has the weights of the last update; else it is lost until the next."""
+        try:
+            _still_holding(endpoint, self.version)
+        except EndpointError as e:
+            self._lose(endpoint.url, e)
+        return endpoint.url not in self.lost
+
+    def _lose(self, url: str, error: EndpointError) -> None:
+        if url not in self.lost:
+            print(f"goes on without server {url}: {error.args[0]}", flush=True)
+        self.lost[url] = error
 
     def close(self) -> None:
-        """The server is its owner's."""
+        """The servers are their owner's."""
+
+
+def _still_holding(endpoint: Endpoint, version: str) -> Endpoint:
+    """The server, if it answers again soon and was not started anew meanwhile: that one would have other weights."""
+    end, told = time.monotonic() + DOWN_S, ""
+    while time.monotonic() < end:
+        try:
+            found = weight_version(endpoint.url)
+        except EndpointError as e:
+            told = str(e.args[0])
+            time.sleep(DOWN_S / 20)
+            continue
+        if found in ("", version):  # a server may not tell
+            return endpoint
+        told = f"{endpoint.url}: has weights {found!r}, not {version!r}: started anew, or another training's too"
+        break
+    raise EndpointError(
+        f"an engine died: {told}", "the last saved state is kept: see the server's log, then run again to continue"
+    )
 
 
 class InProcessEngine:
     """vLLM in this process; each rank answers its share of the requests."""
 
-    def __init__(self, folder: Path, dtype: str, scratch: Path, rank: int, world: int) -> None:
+    def __init__(
+        self, folder: Path, dtype: str, scratch: Path, rank: int, world: int, bucket_bytes: int = 256 << 20
+    ) -> None:
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # else the engine is a process of its own
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         from vllm import LLM
 
         self.scratch, self.rank, self.world = scratch, rank, world
+        self.bucket_bytes = bucket_bytes
         # on CPU vLLM would take a share of the machine's memory, on a GPU the trainer needs the rest
         place: dict[str, Any] = {"gpu_memory_utilization": 0.3}
         if not torch.cuda.is_available():  # eager and whole prefills as in the server's VLLM_FLAGS
@@ -102,10 +159,11 @@ class InProcessEngine:
 
     def load(self, weights: Weights, version: str) -> None:
         """The server's update, by calls."""
-        with shared_file(weights, self.scratch, self.rank) as path:
-            self.llm.start_weight_update()
-            self.llm.update_weights({"update_info": {"path": str(path)}})
-            self.llm.finish_weight_update(weight_version=version)
+        self.llm.start_weight_update()
+        with closing(bucket_files(weights, self.bucket_bytes, self.scratch, self.rank)) as files:
+            for path in files:
+                self.llm.update_weights({"update_info": {"path": str(path)}})
+        self.llm.finish_weight_update(weight_version=version)
         self.llm.reset_prefix_cache()
 
     def complete(self, requests: list[CompletionRequest], decoding: Decoding) -> list[list[Completion]]:
@@ -141,15 +199,3 @@ def _completion(child: Any, prompt_tokens: int) -> Completion:
     ids = tuple(child.token_ids)
     logprobs = tuple(step[token].logprob for step, token in zip(child.logprobs or (), ids, strict=False))
     return Completion(child.text, ids, logprobs, child.finish_reason or "unknown", prompt_tokens, len(ids))
-
-
-@contextmanager
-def shared_file(weights: Weights, scratch: Path, rank: int) -> Iterator[Path]:
-    """Weights as a safetensors file, in memory where the machine has it; gone afterwards."""
-    memory = Path("/dev/shm")
-    path = (memory if memory.is_dir() else scratch) / f"r1-weights-{row_id(str(scratch))}-{rank}.safetensors"
-    try:
-        save_file({n: w.contiguous() for n, w in weights.items()}, str(path))
-        yield path
-    finally:
-        path.unlink(missing_ok=True)

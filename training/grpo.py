@@ -14,7 +14,7 @@ from pathlib import Path
 
 from transformers import AutoModelForCausalLM
 
-from r1data.errors import ModelError, RecipeError
+from r1data.errors import ModelError, RecipeError, StageFailed
 from r1data.runner import frame_of
 from r1data.training_params import GrpoParams
 from training import alarms
@@ -100,20 +100,23 @@ def _learn(policy: PolicyStep, found: Collected, collector: Collector) -> dict[s
             collector.note_kl(step, found, divergences)
             kl = {"kl": sum(divergences) / sum(len(s.token_ids) for s in found.chosen)}
         told = policy.update(step, advantages_of(penalised(found.chosen, params), params)) | kl
-    except ModelError:
+    except ModelError as e:
         rollouts_file(collector.job.scratch, step).unlink(missing_ok=True)  # drawn from other weights
-        raise
+        # rollouts of an earlier step's weights would be compared with log-probs under those, and named after them
+        where = f"step {step + 1}, sampled with weights {collector.version(found.chosen[0].weights)}"
+        raise StageFailed(f"{where}: {e.args[0]}", e.remedy) from e
     told |= {"staleness": found.staleness(step)} | found.measures(params)
     return measures_of(penalised(found.samples, params)) | told
 
 
 def _engine(job: Job, params: GrpoParams, folder: Path, rank: int, world: int) -> Engine:
-    """The server of the command line, else vLLM or transformers in this process."""
-    if job.endpoint is not None:
-        return ServerEngine(job.endpoint, job.scratch, rank)
+    """The servers of the command line, else vLLM or transformers in this process."""
+    bucket_bytes = job.sync_bucket_mb << 20
+    if job.endpoints:
+        return ServerEngine(job.endpoints, job.scratch, rank, bucket_bytes)
     if job.rollouts == "hf":
         return HfEngine(folder, params.optimizer.dtype, rank, world)
-    return InProcessEngine(folder, params.optimizer.dtype, job.scratch, rank, world)
+    return InProcessEngine(folder, params.optimizer.dtype, job.scratch, rank, world, bucket_bytes)
 
 
 def _check(job: Job, params: GrpoParams) -> None:
@@ -125,7 +128,7 @@ def _check(job: Job, params: GrpoParams) -> None:
             f"{params.updates_per_rollout} updates",
             "choose updates_per_rollout so that they do",
         )
-    if params.max_staleness and job.endpoint is None:
+    if params.max_staleness and not job.endpoints:
         raise RecipeError(
             f"{name}: max_staleness {params.max_staleness}, but rollouts are made in the training process, which waits "
             "for them",

@@ -15,8 +15,9 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from r1data.errors import ContextOverflow, ModelError
 from r1data.generate.client import Completion, CompletionRequest, Decoding
 from r1data.sizing import HF_ROWS, HF_TOKENS
-from training.core import Weights, load_model
+from training.core import load_model
 from training.tokens import encode, load_tokenizer
+from training.transfer import Weights, pairs
 
 
 @dataclass
@@ -47,9 +48,14 @@ class HfEngine:
 
     def load(self, weights: Weights, version: str) -> None:
         """Copied into the model here; `ModelError` where a tensor is missing or unknown: it would stay stale."""
-        own = {name for name, _ in self.model.named_parameters()}  # a tied head has no weights of its own
-        unlike = own - weights.keys()
-        unlike |= set(self.model.load_state_dict(weights, strict=False).unexpected_keys)
+        own = dict(self.model.named_parameters())  # a tied head has no weights of its own
+        unlike = set(own)
+        for name, tensor in pairs(weights):
+            if name in own and own[name].shape == tensor.shape:
+                own[name].data.copy_(tensor)
+                unlike.discard(name)
+            else:
+                unlike.add(name)
         if unlike:
             raise ModelError(
                 f"weights {version}: {len(unlike)} tensors are not those of the rollouts' model, e.g. {min(unlike)}",

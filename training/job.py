@@ -42,7 +42,8 @@ class Job:
     inputs: dict[str, Manifest]
     key: str
     scratch: Path
-    endpoint: Endpoint | None
+    endpoints: tuple[Endpoint, ...] = ()
+    sync_bucket_mb: int = 256
     rollouts: str = "in_process"
 
     @property
@@ -102,10 +103,11 @@ def open_job(arguments: argparse.Namespace, kind: type[Params]) -> Job:
             f"{node.name}: asked for key {arguments.key}, but its inputs and params give {key}",
             "an input's ref moved in between: run the plan again",
         )
-    endpoint = Endpoint(arguments.engine_url, arguments.engine_model) if arguments.engine_url else None
+    endpoints = tuple(Endpoint(url, arguments.engine_model) for url in arguments.engine_url or ())
     scratch = Path(arguments.scratch) / node.name / key
     scratch.mkdir(parents=True, exist_ok=True)
-    return Job(recipe.name, node, lake, inputs, key, scratch, endpoint, arguments.rollouts)
+    where = (endpoints, arguments.sync_bucket_mb, arguments.rollouts)
+    return Job(recipe.name, node, lake, inputs, key, scratch, *where)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -119,10 +121,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lake", required=True, help="root URL of the lake")
     parser.add_argument("--key", help="the cache key that the caller expects")
     parser.add_argument("--scratch", default=".scratch", help="local folder for saved states")
-    parser.add_argument("--engine-url", help="vLLM server for rollouts; without one they are this process's")
+    engine = "vLLM server for rollouts, once for each; without one they are this process's"
+    parser.add_argument("--engine-url", action="append", help=engine)
+    parser.add_argument("--engine-model", default="policy", help="the model name that they serve")
+    parser.add_argument("--sync-bucket-mb", type=int, default=256, help="weights on their way to engines at a time")
     how = "without --engine-url: by vLLM in this process, or by transformers"
     parser.add_argument("--rollouts", choices=["in_process", "hf"], default="in_process", help=how)
-    parser.add_argument("--engine-model", default="policy", help="the model name it serves")
     parser.add_argument("--run-id", help="the OpenLineage run that this process works for")
     parser.add_argument("--parent-run-id", default="", help="the OpenLineage run of the recipe")
     parser.add_argument("--debug", action="store_true", help="errors with their traceback")

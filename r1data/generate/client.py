@@ -50,18 +50,23 @@ class Decoding:
 
 
 def completions(
-    endpoint: Endpoint, requests: Sequence[CompletionRequest], decoding: Decoding, *, in_flight: int = 64
+    servers: Endpoint | Sequence[Backend],
+    requests: Sequence[CompletionRequest],
+    decoding: Decoding,
+    *,
+    in_flight: int = 64,
 ) -> list[list[Completion]]:
-    """Children of every request, in the order of the requests, from one server."""
-    return asyncio.run(_all(endpoint, requests, decoding, in_flight))
+    """Children of every request, in the order of the requests, from one server or several of one model."""
+    backends = [Backend(servers)] if isinstance(servers, Endpoint) else servers
+    return asyncio.run(_all(backends, requests, decoding, in_flight))
 
 
 async def _all(
-    endpoint: Endpoint, requests: Sequence[CompletionRequest], decoding: Decoding, in_flight: int
+    backends: Sequence[Backend], requests: Sequence[CompletionRequest], decoding: Decoding, in_flight: int
 ) -> list[list[Completion]]:
     results: list[list[Completion]] = [[] for _ in requests]
     waiting = iter(enumerate(requests))
-    async with Router([Backend(endpoint)], down_s=DOWN_S) as router:
+    async with Router(backends, down_s=DOWN_S) as router:
 
         async def worker() -> None:
             for i, request in waiting:

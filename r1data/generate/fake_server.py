@@ -2,14 +2,15 @@
 
 python -m r1data.generate.fake_server --model DIR --port 8000 [--token-ms 5] [--max-model-len 4096]
 
-Weight updates are accepted and change nothing; log-probs are not given, so trainers compute their own. With --token-ms
-an answer takes so long for each of its tokens, and --max-num-seqs of them are worked on at a time, as in vLLM.
+Weight updates change no answer, but are checked as vLLM's are: names and shapes must be the model's, and nobody is
+answered meanwhile. Log-probs are not given, so trainers compute their own. With --token-ms an answer takes so long for
+each of its tokens, and --max-num-seqs of them are worked on at a time, as in vLLM.
 """
 
 import argparse
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,86 @@ from typing import Any
 from aiohttp import web
 from tokenizers import Tokenizer
 
+from r1data.errors import ModelError
 from r1data.generate.fake_answers import answer, replied, rest_of_answer
+from r1data.model_folder import MISFIT, misfits, weight_files, weight_shapes
 
-CONTROL = (
-    *("/init_weight_transfer_engine", "/pause", "/resume", "/start_weight_update", "/update_weights"),
-    "/reset_prefix_cache",
-)
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class FakeWeights:
+    """vLLM's control calls, as a state: nobody is answered between pause and resume, an update is whole or fails."""
+
+    def __init__(self, model: Path) -> None:
+        self.shapes = given_shapes(model)
+        self.version, self.given = "default", set[str]()
+        self.updating = False
+        self.running = asyncio.Event()
+        self.running.set()
+
+    def routes(self) -> list[web.RouteDef]:
+        """All paths."""
+        posts: dict[str, Handler] = {"/init_weight_transfer_engine": self.accept, "/reset_prefix_cache": self.accept}
+        posts |= {"/pause": self.pause, "/resume": self.resume, "/start_weight_update": self.start}
+        posts |= {"/update_weights": self.update, "/finish_weight_update": self.finish}
+        told = [web.get("/weight_info", self.info), web.get("/is_paused", self.info)]
+        return told + [web.post(path, handler) for path, handler in posts.items()]
+
+    async def accept(self, _: web.Request) -> web.Response:
+        """Nothing to do."""
+        return web.json_response({})
+
+    async def info(self, _: web.Request) -> web.Response:
+        """What the weights are."""
+        return web.json_response({"weight_version": self.version, "is_paused": not self.running.is_set()})
+
+    async def pause(self, _: web.Request) -> web.Response:
+        """Requests wait."""
+        self.running.clear()
+        return web.json_response({})
+
+    async def resume(self, _: web.Request) -> web.Response:
+        """Requests go on."""
+        self.running.set()
+        return web.json_response({})
+
+    async def start(self, _: web.Request) -> web.Response:
+        """A new update; there is none yet."""
+        if self.updating:
+            return self._failed("start_weight_update called while a weight update is already active")
+        self.updating, self.given = True, set()
+        return web.json_response({})
+
+    async def update(self, request: web.Request) -> web.Response:
+        """Some of the weights; a wrong one ends the update."""
+        told = (await request.json())["update_info"]
+        try:
+            found = {} if told.get("given_up") else given_shapes(Path(told["path"]))
+        except ModelError as e:
+            return self._failed(str(e))
+        unknown = sorted(found.keys() - self.shapes.keys()) if self.shapes else []
+        wrong = misfits(found, self.shapes) or (f"it has no {', '.join(unknown[:3])}" if unknown else "")
+        if wrong or not self.updating or told.get("given_up"):
+            return self._failed(f"{MISFIT}: {wrong}" if wrong else "no weight update, or one given up")
+        self.given |= found.keys()
+        return web.json_response({})
+
+    async def finish(self, request: web.Request) -> web.Response:
+        """The weights are whole."""
+        missing = sorted(self.shapes.keys() - self.given)
+        if missing:
+            return self._failed(f"{MISFIT}: missing {', '.join(missing[:3])}")
+        self.updating, self.version = False, (await request.json())["weight_version"]
+        return web.json_response({})
+
+    def _failed(self, told: str) -> web.Response:
+        self.updating = False
+        return web.json_response({"error": {"message": told, "code": 500}}, status=500)
+
+
+def given_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """As `weight_shapes`, without files that are empty: a stand-in of a model folder has such."""
+    return {n: shape for f in weight_files(path) if f.stat().st_size for n, shape in weight_shapes(f).items()}
 
 
 class FakeServer:
@@ -35,15 +110,15 @@ class FakeServer:
         self.end = int(self.tokenizer.token_to_id("<eos>") or 0)
         self.token_ms, self.max_model_len = token_ms, max_model_len
         self.places = asyncio.Semaphore(max_num_seqs)
-        self.tokens, self.mix, self.weights = 0, mix, "default"
+        self.tokens, self.mix = 0, mix
+        self.weights = FakeWeights(model)
         self.encode = lru_cache(maxsize=100_000)(self._encode)
 
     def routes(self) -> list[web.RouteDef]:
         """All paths."""
         found = [web.get("/health", self.models), web.get("/v1/models", self.models), web.get("/metrics", self.metrics)]
         found += [web.post("/v1/completions", self.completions), web.post("/v1/chat/completions", self.chat)]
-        found += [web.get("/weight_info", self.weight_info), web.post("/finish_weight_update", self.updated)]
-        return found + [web.post(path, self.control) for path in CONTROL]
+        return found + self.weights.routes()
 
     async def models(self, _: web.Request) -> web.Response:
         """The one model."""
@@ -53,22 +128,10 @@ class FakeServer:
         """vLLM's counter of generated tokens."""
         return web.Response(text=f'vllm:generation_tokens_total{{engine="0"}} {float(self.tokens)}\n')
 
-    async def control(self, _: web.Request) -> web.Response:
-        """Accepted."""
-        return web.json_response({})
-
-    async def updated(self, request: web.Request) -> web.Response:
-        """Accepted, with the name of the weights."""
-        self.weights = str((await request.json()).get("weight_version", self.weights))
-        return web.json_response({})
-
-    async def weight_info(self, _: web.Request) -> web.Response:
-        """The name of the last weights."""
-        return web.json_response({"weight_version": self.weights})
-
     async def completions(self, request: web.Request) -> web.Response:
         """/v1/completions: n children of a prompt in text or token ids."""
         asked = await request.json()
+        await self.weights.running.wait()
         given = asked["prompt"]
         prompt = given if isinstance(given, str) else self.tokenizer.decode(given, skip_special_tokens=False)
         ids = list(given) if isinstance(given, list) else list(self.encode(prompt))
@@ -87,6 +150,7 @@ class FakeServer:
     async def chat(self, request: web.Request) -> web.Response:
         """/v1/chat/completions: teacher, judge and writer of tests."""
         asked = await request.json()
+        await self.weights.running.wait()
         prompt = asked["messages"][-1]["content"]
         message = {"role": "assistant", "content": replied(prompt)}
         choices = [{"index": i, "message": message, "finish_reason": "stop"} for i in range(asked.get("n", 1))]

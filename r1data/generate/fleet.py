@@ -19,7 +19,7 @@ from r1data.endpoint import Endpoint, served_name
 from r1data.errors import EndpointError, ModelError, R1Error, RunStopped
 from r1data.generate.router import Backend
 from r1data.generate.server import SERVED_NAME, Engine, Server, start_server
-from r1data.generate.weights import prompt_logprobs, update_weights
+from r1data.generate.weights import is_paused, prompt_logprobs, update_weights
 from r1data.manifest import Manifest
 from r1data.model_folder import checked_model
 from r1data.recipe import EngineParams
@@ -155,7 +155,7 @@ class Fleet:
         """Give the server the checkpoint's weights unless it has them; the probe says whether it took them."""
         if warm.holds != model.digest:
             # what servers of others hold is known only by the probe
-            if warm.server or not model.probe or self._gap(warm, model) > TOLERANCE:
+            if warm.server or not model.probe or is_paused(warm.url) or self._gap(warm, model) > TOLERANCE:
                 warm.holds = ""
                 update_weights(warm.url, folder, model.digest[:16])
             warm.holds, warm.checked = model.digest, False

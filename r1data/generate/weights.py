@@ -1,40 +1,113 @@
-"""New weights for a running server, through vLLM's native update calls, by a client apart from the one for rollouts."""
+"""New weights for running servers, through vLLM's native update calls, by a client apart from the one for rollouts.
 
+From the start of an update to its end a server answers nobody. One whose update failed holds some old weights and some
+new ones: it stays paused until an update succeeds.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from r1data.endpoint import on_loopback
-from r1data.errors import EndpointError
+from r1data.errors import EndpointError, ModelError
+from r1data.model_folder import MISFIT
 
 DEADLINE_S = 120.0
+HEALTH_S = 10.0
 
 
 def update_weights(url: str, weights: Path, version: str) -> None:
-    """Load safetensors (a file, or all in a folder) that the server can see.
+    """Load safetensors (a file, or all in a folder) that the server can see; errors as of `update_all`."""
+    update_all([url], [weights], version)
 
-    Pause, start, update, finish, drop the prefix cache, resume.
+
+def update_all(urls: Sequence[str], files: Iterable[Path], version: str) -> dict[str, EndpointError]:
+    """One file after the other to all servers at the same time; a file may go as soon as the next one is asked for.
+
+    Returns the errors of servers that did not take all, by URL; the others have the weights. `EndpointError` if none
+    has, `ModelError` if the weights do not fit the model.
     """
-    with httpx.Client(timeout=DEADLINE_S, trust_env=not on_loopback(url)) as client:
-        _control(client, url, "/init_weight_transfer_engine", {"init_info": {}})
-        _control(client, url, "/pause", None, {"mode": "keep"})
+    lost: dict[str, EndpointError] = {}
+    with ExitStack() as held:
+        updates = [held.enter_context(_Update(url, version)) for url in urls]
+        pool = held.enter_context(ThreadPoolExecutor(len(urls)))
+
+        def everywhere(step: Callable[[_Update], None]) -> None:
+            running = [(u, pool.submit(step, u)) for u in updates if u.url not in lost]
+            for update, future in running:
+                try:
+                    future.result()
+                except EndpointError as e:
+                    lost[update.url] = e
+            if len(lost) == len(updates):
+                raise next(iter(lost.values()))
+
+        everywhere(_Update.start)
+        for file in files:
+            everywhere(lambda update, file=file: update.put(file))  # type: ignore[misc]
+        everywhere(_Update.finish)
+    return lost
+
+
+class _Update:
+    """One update of one server: pause, start, files, finish, drop the prefix cache, resume."""
+
+    def __init__(self, url: str, version: str) -> None:
+        self.url, self.version = url, version
+
+    def __enter__(self) -> "_Update":
+        # vLLM closes a connection after an error: each call opens its own
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._client = httpx.Client(timeout=DEADLINE_S, trust_env=not on_loopback(self.url), limits=limits)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def start(self) -> None:
+        """From here on the server answers nobody."""
+        _asked(self._client, self.url, "/health", HEALTH_S)
+        self._control("/init_weight_transfer_engine", {"init_info": {}})
+        self._control("/pause", None, {"mode": "keep"})
         try:
-            _control(client, url, "/start_weight_update", {})
-            _control(client, url, "/update_weights", {"update_info": {"path": str(weights)}})
-            _control(client, url, "/finish_weight_update", {"weight_version": version})
-            _control(client, url, "/reset_prefix_cache", None)
-        finally:
-            _control(client, url, "/resume", None)
+            self._control("/start_weight_update", {})
+        except EndpointError:
+            # whoever updated it last was killed: vLLM ends that update with its first error
+            with suppress(EndpointError):
+                self._control("/update_weights", {"update_info": {"given_up": True}})
+            self._control("/start_weight_update", {})
+
+    def put(self, weights: Path) -> None:
+        """Some of the weights."""
+        self._control("/update_weights", {"update_info": {"path": str(weights)}})
+
+    def finish(self) -> None:
+        """It has all of them."""
+        self._control("/finish_weight_update", {"weight_version": self.version})
+        self._control("/reset_prefix_cache", None)
+        self._control("/resume", None)
+
+    def _control(self, path: str, payload: dict[str, Any] | None, params: dict[str, str] | None = None) -> None:
+        _control(self._client, self.url, path, payload, params)
 
 
-def weight_version(url: str) -> str:
-    """What the server calls the weights that it has; empty where it does not tell."""
+def weight_version(url: str, deadline_s: float = HEALTH_S) -> str:
+    """The version of the last update that the server took whole; `EndpointError` if it does not answer."""
+    with httpx.Client(trust_env=not on_loopback(url)) as client:
+        return str(_asked(client, url, "/weight_info", deadline_s).get("weight_version") or "")
+
+
+def is_paused(url: str, deadline_s: float = HEALTH_S) -> bool:
+    """Whether the server waits for the end of an update; a server that does not know the question does not."""
     try:
-        answer = httpx.get(f"{url}/weight_info", timeout=DEADLINE_S, trust_env=not on_loopback(url))
-        return str(answer.json()["weight_version"]) if answer.status_code == 200 else ""
-    except (httpx.HTTPError, ValueError, KeyError, TypeError) as e:
-        raise EndpointError(f"{url}/weight_info: {type(e).__name__}: {e}", "the server has gone: see its log") from e
+        with httpx.Client(trust_env=not on_loopback(url)) as client:
+            return bool(_asked(client, url, "/is_paused", deadline_s).get("is_paused"))
+    except EndpointError:
+        return False
 
 
 def prompt_logprobs(url: str, model: str, token_ids: list[int]) -> list[float]:
@@ -46,15 +119,26 @@ def prompt_logprobs(url: str, model: str, token_ids: list[int]) -> list[float]:
     return [row[str(t)]["logprob"] for row, t in zip(rows[1:], token_ids[1:], strict=False)]
 
 
+def _asked(client: httpx.Client, url: str, path: str, deadline_s: float) -> dict[str, Any]:
+    return _read(url + path, lambda: client.get(url + path, timeout=deadline_s))
+
+
 def _control(
     client: httpx.Client, url: str, path: str, payload: dict[str, Any] | None, params: dict[str, str] | None = None
 ) -> dict[str, Any]:
+    return _read(url + path, lambda: client.post(url + path, json=payload, params=params))
+
+
+def _read(where: str, send: Callable[[], httpx.Response]) -> dict[str, Any]:
     try:
-        answer = client.post(url + path, json=payload, params=params)
+        answer = send()
     except httpx.HTTPError as e:
-        raise EndpointError(f"{url}{path}: {type(e).__name__}: {e}", "the server has gone: see its log") from e
+        raise EndpointError(f"{where}: {type(e).__name__}: {e}", "the server has gone: see its log") from e
+    if answer.status_code != 200 and MISFIT in answer.text:
+        told = answer.text[answer.text.index(MISFIT) :]
+        raise ModelError(f"{where}: {told[:500]}", "the server was started for another config: give it this model's")
     if answer.status_code != 200:
-        raise EndpointError(f"{url}{path}: HTTP {answer.status_code}: {answer.text[:300]}", "see the server's log")
+        raise EndpointError(f"{where}: HTTP {answer.status_code}: {answer.text[:300]}", "see the server's log")
     if not answer.content or "json" not in answer.headers.get("content-type", ""):
         return {}
     found = answer.json()

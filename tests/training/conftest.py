@@ -61,7 +61,7 @@ class Workshop:
         key = made.key({role: m.digest for role, m in inputs.items()})
         folder = self.folder / scratch / node / key
         folder.mkdir(parents=True, exist_ok=True)
-        return Job("test", made, self.lake, inputs, key, folder, endpoint)
+        return Job("test", made, self.lake, inputs, key, folder, (endpoint,) if endpoint else ())
 
     def examples(self, count: int) -> Manifest:
         """Committed SFT_EXAMPLES."""

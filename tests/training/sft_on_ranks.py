@@ -25,7 +25,7 @@ def main(url: str, init: str, examples: str, scratch: str, *told: str) -> None:
         key = node.key({role: m.digest for role, m in inputs.items()})
         folder = Path(scratch) / key
         folder.mkdir(parents=True, exist_ok=True)
-        job = Job("test", node, lake, inputs, key, folder, None)
+        job = Job("test", node, lake, inputs, key, folder)
         sft.train(job)
         print(json.dumps({"folder": job.folder}), flush=True)
 

@@ -245,12 +245,12 @@ def test_samples_of_older_weights_need_their_log_probs(workshop: Any, base: Mani
 def test_server_with_other_weights_than_it_was_given_is_noticed(
     workshop: Any, base: Manifest, server: Server, tmp_path: Path
 ) -> None:
-    mine, another = (ServerEngine(Endpoint(server.url, "policy"), tmp_path / n, 0) for n in ("a", "b"))
+    mine, another = (ServerEngine([Endpoint(server.url, "policy")], tmp_path / n, 0) for n in ("a", "b"))
     mine.load({}, "mine-1")
     assert weight_version(server.url) == "mine-1"
     assert mine.complete([], Decoding(1.0, 1.0, 4)) == []
     another.load({}, "another-7")
-    with pytest.raises(ModelError, match="answered with weights 'another-7', was given 'mine-1'"):
+    with pytest.raises(EndpointError, match="has weights 'another-7', not 'mine-1'"):
         mine.complete([], Decoding(1.0, 1.0, 4))
 
 

@@ -34,7 +34,7 @@ def test_only_the_prompts_of_its_input_are_asked(workshop: Any, base: Manifest, 
     columns = {"problem_id": ["p001", "p002"], "pass_rate": [0.5, None]}
     frame = pl.DataFrame(columns).with_columns(asked=2, decided=2, correct=1)
     inputs = {**usual.inputs, "prompts": workshop.dataset("prompts", "rl_prompts", frame)}
-    run: Job = workshop.job("zero", "grpo", usual.node.params, inputs, "scratch", usual.endpoint)
+    run: Job = workshop.job("zero", "grpo", usual.node.params, inputs, "scratch", *usual.endpoints)
     grpo.train(run)
     rollouts = pl.DataFrame(workshop.lake.read_table(f"{run.folder}/rollouts.parquet"))
     assert set(rollouts["problem_id"]) == {"p001", "p002"}
@@ -71,7 +71,7 @@ def test_all_undecided_is_a_clear_error(workshop: Any, base: Manifest, server: S
         answer=pl.lit(None)
     )
     unknown = workshop.dataset("unknown", "problems", rows.with_columns(answer=pl.lit(None, pl.String)))
-    failing = workshop.job("zero", "grpo", PARAMS, {**run.inputs, "problems": unknown}, "scratch", run.endpoint)
+    failing = workshop.job("zero", "grpo", PARAMS, {**run.inputs, "problems": unknown}, "scratch", *run.endpoints)
     with pytest.raises(StageFailed, match="every sample is undecided"):
         grpo.train(failing)
 

@@ -119,7 +119,7 @@ def test_failing_reward_is_a_clear_error_and_the_last_state_is_kept(
     assert [p.name for p in run.scratch.glob("state-*")] == ["state-0000001"]
     assert not workshop.lake.exists(f"{run.folder}/_manifest.json")
     mended, _, _ = trained(workshop, run)
-    unbroken = workshop.job("zero", "grpo", PARAMS, run.inputs, "other", run.endpoint)
+    unbroken = workshop.job("zero", "grpo", PARAMS, run.inputs, "other", *run.endpoints)
     assert trained(workshop, unbroken)[0].digest == mended.digest
 
 

@@ -12,16 +12,17 @@ import pytest
 
 from r1data.errors import RecipeError, StageFailed
 from r1data.events import new_run_id
+from r1data.launch import TrainingJob
 from r1data.refs import move_ref
 from r1data.training_params import PretrainParams, SftParams
 from tests.openlineage_schemas import check_event
 from tests.running import wait_until
-from training.job import TORCHRUN, open_job
+from training.job import TORCHRUN, _arguments, open_job
 
 
 def arguments(workshop: Any, **changes: Any) -> Namespace:
     told = {"recipe": "smoke", "node": "base", "lake": workshop.lake.url, "key": None, "engine_url": None}
-    told["rollouts"] = "in_process"
+    told |= {"rollouts": "in_process", "sync_bucket_mb": 256}
     return Namespace(**{**told, "scratch": str(workshop.folder / "scratch"), "engine_model": "policy", **changes})
 
 
@@ -35,6 +36,21 @@ def test_inputs_are_the_refs(workshop: Any, corpus: Any) -> None:
     assert job.inputs["corpus"].rows == 16
     assert job.folder == f"data/base/{job.key}"
     assert job.scratch == workshop.folder / "scratch" / "base" / job.key
+
+
+def test_every_server_and_the_buckets_reach_the_job(
+    workshop: Any, corpus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_corpus(workshop, corpus)
+    key = open_job(arguments(workshop), PretrainParams).key
+    urls = ("http://127.0.0.1:1", "http://127.0.0.1:2")
+    told = TrainingJob(
+        "training.pretrain", "smoke", "base", workshop.lake.url, key, workshop.folder, urls, "policy", 64
+    )
+    monkeypatch.setattr(sys, "argv", told.arguments())
+    job = open_job(_arguments(), PretrainParams)
+    assert [(e.url, e.model) for e in job.endpoints] == [(url, "policy") for url in urls]
+    assert job.sync_bucket_mb == 64
 
 
 def test_another_key_is_refused(workshop: Any, corpus: Any) -> None:

@@ -30,7 +30,7 @@ def trained(workshop: Any, recipe: Path, ranks: int) -> dict[str, torch.Tensor]:
     run = subprocess.run(command, capture_output=True, text=True, timeout=280, env=dict(os.environ))
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-3000:]
     told = Namespace(recipe=str(recipe), node="base", lake=workshop.lake.url, key=None, scratch=str(scratch))
-    told.engine_url, told.rollouts = None, "in_process"
+    told.engine_url, told.rollouts, told.sync_bucket_mb = None, "in_process", 256
     folder = open_job(told, PretrainParams).folder
     return load_file(workshop.lake.path(f"{folder}/model.safetensors"))
 

@@ -12,8 +12,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import aiohttp
+import httpx
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import Qwen2ForCausalLM
 
 from r1data.endpoint import tokens_made
@@ -22,6 +24,7 @@ from r1data.generate.candidates import candidates
 from r1data.generate.client import CompletionRequest, Decoding, completions
 from r1data.generate.fleet import Fleet
 from r1data.generate.sampling import Prompt
+from r1data.generate.weights import is_paused
 from r1data.launch import ENVIRONMENT
 from r1data.manifest import FileEntry, Manifest
 from r1data.sampling_params import SamplingParams
@@ -29,6 +32,7 @@ from r1data.storage import Lake
 from r1data.training_params import ArchitectureParams
 from tests.running import desk, members
 from training.checkpoint import probe
+from training.engine import ServerEngine
 from training.pretrain import configuration
 from training.tokens import trained_tokenizer
 
@@ -97,6 +101,24 @@ def test_seeds_reloads_and_probes(fleet: Fleet) -> None:
     with pytest.raises(ModelError, match="stale weights"), fleet.hold(wrong):
         pass
     assert len(fleet.servers) == 1, "one warm server for one architecture"
+
+
+def test_weights_come_in_buckets_and_wrong_ones_are_named(fleet: Fleet, tmp_path: Path) -> None:
+    one, two = checkpoint(fleet.lake, "one", 1), checkpoint(fleet.lake, "two", 2)
+    weights = load_file(fleet.lake.path(f"{two.path}/model.safetensors"))
+    with fleet.hold(one, driven=True) as backends:
+        engine = ServerEngine([backends[0].endpoint], tmp_path, 0, bucket_bytes=1 << 14)
+        wide = weights | {"model.layers.0.self_attn.q_proj.weight": torch.zeros(96, 64)}
+        with pytest.raises(ModelError, match=r"q_proj\.weight is \[96, 64\], the model's is \[64, 64\]"):
+            engine.load(wide, "wide")
+        with pytest.raises(ModelError, match=r"parameters did not come: model\.layers\.0\.mlp"):
+            engine.load({n: w for n, w in weights.items() if "mlp" not in n}, "partial")
+        assert is_paused(backends[0].endpoint.url)
+        httpx.post(f"{backends[0].endpoint.url}/start_weight_update", json={}, trust_env=False, timeout=60)
+        engine.load(iter(weights.items()), "whole")
+        found = engine.complete(REQUESTS, DECODING)
+    with fleet.hold(two) as backends:  # whole, and checked by its probe
+        assert completions(backends[0].endpoint, REQUESTS, DECODING) == found
 
 
 def test_it_tells_its_tokens_and_candidates_keep_their_logprobs(fleet: Fleet, tmp_path: Path) -> None:
