@@ -38,7 +38,7 @@ class Best:
         found = self.found()
         if found is not None and found[1] >= value:
             return
-        weights = dict(self.trainer.named_weights())
+        weights = self.trainer.gathered()
         if self.trainer.rank == 0:
             _write(self.path, weights, {"step": str(step), "value": repr(value)})
 

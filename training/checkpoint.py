@@ -39,7 +39,7 @@ def commit_checkpoint(
 
     Exported are the weights of `best`, else the last; `tables`, by file name, and TensorBoard events lie beside.
     """
-    weights = dict(trainer.named_weights()) if best is None else best
+    weights = trainer.gathered() if best is None else best
     probed = probe(trainer.engine, tokenizer, probe_texts) if probe_texts else {}
     if trainer.rank != 0:
         return

@@ -19,11 +19,12 @@ from training import alarms
 from training.best import Best
 from training.checkpoint import commit_checkpoint
 from training.collecting import Collected, Collector
-from training.core import Trainer, load_model, start
+from training.core import Trainer, start
 from training.engine import Engine, InProcessEngine, ServerEngine
 from training.grading import Grader, advantages_of, measures_of, penalised
 from training.job import Job, run
 from training.keeper import Keeper
+from training.loading import load_trained
 from training.policy import PolicyStep
 from training.prompts import Prompts
 from training.reference import Reference
@@ -45,7 +46,7 @@ def train(job: Job) -> None:
     prompts = Prompts(tables["problems"], params, tables.get("prompts"))
     grader = Grader(job, prompts, params)
     engine = _engine(job, params, folder, rank, world)
-    model = load_model(AutoModelForCausalLM, folder, params.optimizer.dtype)
+    model = load_trained(AutoModelForCausalLM, folder, params.optimizer)
     batch = params.prompts_per_step * params.group // params.updates_per_rollout
     updates = params.updates_per_rollout
     trainer = Trainer(
@@ -60,7 +61,7 @@ def train(job: Job) -> None:
         ids = encode(tokenizer, [a.prompt for a in found.asks], end=False)
         told = _learn(PolicyStep(params, trainer, reference, ids, found.chosen), found, collector)
         if (trainer.step + 1) % params.reference_every == 0:
-            reference.replace(dict(trainer.named_weights()))
+            reference.follow(trainer.engine)
         tokens = sum(len(s.token_ids) for s in found.chosen)
         trainer.end_step(told, params.save_every, tokens=tokens, lines=params.steps, extra=reference.state())
         best.look()
