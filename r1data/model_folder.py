@@ -1,11 +1,13 @@
 """What a folder must hold to be a model: a config, a tokenizer and weights, in one file or several."""
 
+import json
 from pathlib import Path
 
 from r1data.errors import ModelError
 
 NEEDED = ("config.json", "tokenizer.json")
 WEIGHTS = "*.safetensors"
+INDEX = "model.safetensors.index.json"  # of weights in several files: where each tensor is
 
 
 def checked_model(folder: Path, remedy: str = "") -> Path:
@@ -13,6 +15,7 @@ def checked_model(folder: Path, remedy: str = "") -> Path:
     missing = [name for name in NEEDED if not (folder / name).is_file()]
     if not weight_files(folder):
         missing.append(WEIGHTS)
+    missing += [f"{name} of {INDEX}" for name in _listed(folder / INDEX) if not (folder / name).is_file()]
     if missing:
         needed = f"it needs {', '.join((*NEEDED, WEIGHTS))}"
         raise ModelError(f"{folder} is no model folder: no {', '.join(missing)}", remedy or needed)
@@ -22,3 +25,15 @@ def checked_model(folder: Path, remedy: str = "") -> Path:
 def weight_files(path: Path) -> list[Path]:
     """The weights of a model folder, or the file itself."""
     return sorted(path.glob(WEIGHTS)) if path.is_dir() else [path]
+
+
+def _listed(index: Path) -> list[str]:
+    """The files that an index names, if there is one."""
+    if not index.is_file():
+        return []
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        raise ModelError(
+            f"{index} is no index of weights: {type(e).__name__}: {e}", "take it from the model again"
+        ) from e

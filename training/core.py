@@ -32,6 +32,7 @@ from training.schedule import Rows, batches, learning_rate
 
 Weights = dict[str, torch.Tensor]
 BELONG = "weights and config.json must belong together"
+NO_ROOM = "make room there (a state takes about three times the model) and run again from the last saved state"
 SHOWN = 4
 FRESH = "score.weight"  # the head that a reward model gets here
 LEFT = ("lm_head.weight",)  # and the one that it has no use for
@@ -199,8 +200,7 @@ class Trainer:
             shutil.rmtree(beside, ignore_errors=True)
         dist.barrier()
         told = {"step": self.step, "metrics": json.dumps(self.metrics)}
-        remedy = "make room there (a state takes about three times the model) and run again from the last saved state"
-        with boundary(StorageError, f"{final}: training state could not be saved", remedy):
+        with boundary(StorageError, f"{final}: training state could not be saved", NO_ROOM):
             self.engine.save_checkpoint(str(beside), tag="state", client_state=told, save_latest=False)
             if extra is not None and (self.rank == 0 or self.params.zero_stage == 3):
                 own = {name: tensor.to("cpu", copy=True) for name, tensor in extra.items()}  # no view drags its storage
