@@ -1,5 +1,6 @@
-"""Checkpoints whose weights are not those of their config, and disks that are full: told, and nothing is lost."""
+"""Weights that are not those of their config, full disks: told, and nothing is lost. Groups with nothing to learn."""
 
+import math
 import resource
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from r1data.errors import ModelError, StorageError
 from r1data.manifest import Manifest
 from r1data.training_params import KeepParams, OptimizerParams, SftParams
+from tests.training.grpo_jobs import policy_step, samples_of, weights_after
 from training import checkpoint, sft, states
 from training.best import Best
 from training.core import Trainer, load_model, start
@@ -132,3 +134,30 @@ def test_no_space_for_the_checkpoint_leaves_the_last_state(
     assert kept.name == "state-0000004"
     sft.train(job)
     assert workshop.committed(job).digest == expected
+
+
+def test_undecided_group_teaches_nothing(workshop: Any, base: Manifest, tmp_path: Path) -> None:
+    """Whatever its completions are, the update is that of the other group, finite."""
+    made = []
+    for shift in (0, 1):
+        samples = samples_of(workshop, base, 8, None)
+        for s in (s for s in samples if s.ask == 0):
+            s.reward, s.token_ids = None, [t + shift for t in s.token_ids]
+        made.append(weights_after(policy_step(workshop, base, tmp_path, samples)))
+    assert torch.equal(*made)
+    assert made[0].isfinite().all()
+    decided = weights_after(policy_step(workshop, base, tmp_path, samples_of(workshop, base, 8, None)))
+    assert not torch.equal(made[0], decided)
+
+
+@pytest.mark.parametrize("aggregation", ["token", "sequence", "group", "constant"])
+def test_group_of_empty_completions_is_no_division_by_zero(
+    workshop: Any, base: Manifest, tmp_path: Path, aggregation: str
+) -> None:
+    samples = samples_of(workshop, base, 8, None)
+    for s in (s for s in samples if s.ask == 0):
+        s.token_ids = []
+    step = policy_step(workshop, base, tmp_path, samples, aggregation=aggregation)
+    told = step.update(0, torch.tensor([1.0, -1.0] * 4))
+    assert all(math.isfinite(v) for v in told.values())
+    assert told["grad_norm"] > 0
