@@ -12,6 +12,7 @@ WEIGHTS = "*.safetensors"
 MISFIT = "weights that do not fit the model"
 TOLD = 3
 Shapes = Mapping[str, tuple[int, ...]]
+INDEX = "model.safetensors.index.json"  # of weights in several files: where each tensor is
 
 
 def checked_model(folder: Path, remedy: str = "") -> Path:
@@ -19,6 +20,7 @@ def checked_model(folder: Path, remedy: str = "") -> Path:
     missing = [name for name in NEEDED if not (folder / name).is_file()]
     if not weight_files(folder):
         missing.append(WEIGHTS)
+    missing += [f"{name} of {INDEX}" for name in _listed(folder / INDEX) if not (folder / name).is_file()]
     if missing:
         needed = f"it needs {', '.join((*NEEDED, WEIGHTS))}"
         raise ModelError(f"{folder} is no model folder: no {', '.join(missing)}", remedy or needed)
@@ -46,3 +48,15 @@ def misfits(given: Shapes, expected: Shapes) -> str:
     wrong = [n for n in given if n in expected and tuple(given[n]) != tuple(expected[n])]
     told = [f"{n} is {list(given[n])}, the model's is {list(expected[n])}" for n in wrong[:TOLD]]
     return "; ".join(told) + (f" (and {len(wrong) - TOLD} more)" if len(wrong) > TOLD else "")
+
+
+def _listed(index: Path) -> list[str]:
+    """The files that an index names, if there is one."""
+    if not index.is_file():
+        return []
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        raise ModelError(
+            f"{index} is no index of weights: {type(e).__name__}: {e}", "take it from the model again"
+        ) from e

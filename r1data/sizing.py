@@ -24,8 +24,9 @@ BYTES = {"float32": 4, "bfloat16": 2}
 class Load:
     """A training as its memory sees it: `rows` sequences of `context` tokens in a micro-batch, on `ranks` GPUs.
 
-    `copies`: whole models beside it on every GPU (the reference). `engine`: bytes that rollouts take of the same GPU.
-    `head`: logits of every position are needed, else (a reward model) none.
+    `copies`: models beside it that are not trained (the reference), sharded like its weights.
+    `engine`: bytes that rollouts take of the same GPU. `head`: logits of every position are needed, else (a reward
+    model) none.
     """
 
     shape: Shape
@@ -79,15 +80,16 @@ def memory(load: Load) -> Memory:
     bucket = min(BUCKET, values) * size * (load.stage > 0)
     gathered = min(values, max(LIVE, shape.gathered)) * size * (load.stage == 3)
     states = shared if load.stage else values
+    held = size * (shared if load.stage == 3 else values)  # of a model's weights
     return Memory(
-        weights=size * (shared if load.stage == 3 else values),
+        weights=held,
         gradients=size * (shared if load.stage >= 2 else values),
         optimizer=mixed * states,
         buffers=bucket + gathered,
         activations=_activations(load),
         logits=_logits(load),
         step=8 * states,  # gradients in fp32, and Adam's denominator
-        reference=load.copies * size * values,
+        reference=load.copies * (held + gathered),  # it gathers layers while the policy may still hold some
         engine=load.engine,
         runtime=load.runtime,
     )

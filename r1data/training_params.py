@@ -1,6 +1,6 @@
 """What a training stage is told: the recipe sections that `training.*` mains read. They enter the cache key whole."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -39,6 +39,14 @@ class OptimizerParams(Params):
     micro_batch: int = 32
     gradient_checkpointing: bool = added(False, "compute a layer's activations again instead of keeping them")
     loss_chunk: int = added(0, "positions whose logits exist at a time; 0: all of a micro-batch", ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_in_bf16(cls, told: Any) -> Any:
+        """bf16 with ZeRO-0 is ZeRO-1, in keys too: DeepSpeed's wrapper of ZeRO-0 has let AdamW take a step without
+        gradients before the first, and its bias corrections are one step ahead from then on."""
+        whole = isinstance(told, dict) and told.get("dtype") == "bfloat16" and told.get("zero_stage") == 0
+        return {**told, "zero_stage": 1} if whole else told
 
 
 class PretrainParams(Params):

@@ -6,9 +6,9 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from r1data.errors import RecipeError
+from r1data.errors import RecipeError, StorageError, boundary
 from r1data.training_params import KeepParams
-from training.core import Trainer, Weights
+from training.core import NO_ROOM, Trainer, Weights
 from training.keeper import BEST
 
 
@@ -38,9 +38,10 @@ class Best:
         found = self.found()
         if found is not None and found[1] >= value:
             return
-        weights = dict(self.trainer.named_weights())
+        weights = self.trainer.gathered()
         if self.trainer.rank == 0:
-            _write(self.path, weights, {"step": str(step), "value": repr(value)})
+            with boundary(StorageError, f"{self.path}: the best weights could not be kept", NO_ROOM):
+                _write(self.path, weights, {"step": str(step), "value": repr(value)})
 
     def found(self) -> tuple[int, float] | None:
         """(step, value) of the best so far."""

@@ -14,11 +14,12 @@ import torch
 from transformers.utils import logging
 
 from r1data.digest import row_id
+from r1data.errors import StorageError, boundary
 from r1data.lineage import commit
 from r1data.manifest import FileEntry, Manifest, checkpoint_digest
 from r1data.runner import parents
 from schemas import TABLES
-from training.core import Trainer, Weights, load_model
+from training.core import NO_ROOM, Trainer, Weights, load_model
 from training.job import Job
 
 PROBES = 4
@@ -39,7 +40,7 @@ def commit_checkpoint(
 
     Exported are the weights of `best`, else the last; `tables`, by file name, and TensorBoard events lie beside.
     """
-    weights = dict(trainer.named_weights()) if best is None else best
+    weights = trainer.gathered() if best is None else best
     probed = probe(trainer.engine, tokenizer, probe_texts) if probe_texts else {}
     if trainer.rank != 0:
         return
@@ -105,8 +106,9 @@ def _export(job: Job, module: Any, weights: dict[str, torch.Tensor], tokenizer: 
     folder = job.scratch / "export"
     shutil.rmtree(folder, ignore_errors=True)
     logging.disable_progress_bar()
-    module.save_pretrained(str(folder), state_dict=weights)
-    tokenizer.save_pretrained(str(folder))
+    with boundary(StorageError, f"{folder}: the checkpoint could not be exported", NO_ROOM):
+        module.save_pretrained(str(folder), state_dict=weights)
+        tokenizer.save_pretrained(str(folder))
     return [put_file(job, p) for p in sorted(folder.iterdir()) if p.is_file()]
 
 

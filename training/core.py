@@ -31,6 +31,11 @@ from training.packing import packs
 from training.schedule import Rows, batches, learning_rate
 
 Weights = dict[str, torch.Tensor]
+BELONG = "weights and config.json must belong together"
+NO_ROOM = "make room there (a state takes about three times the model) and run again from the last saved state"
+SHOWN = 4
+FRESH = "score.weight"  # the head that a reward model gets here
+LEFT = ("lm_head.weight",)  # and the one that it has no use for
 VOLATILE = ("elapsed_s", "step_seconds", "memory_mb", "tokens_per_second", "waiting_s")
 
 
@@ -191,7 +196,10 @@ class Trainer:
         return float(asked) > 0
 
     def save(self, extra: Weights | None = None) -> None:
-        """Save everything that a resumed run needs, `extra` tensors too, after `before_save`; collective."""
+        """Save everything that a resumed run needs after `before_save`; collective.
+
+        `extra` tensors too, under ZeRO-3 each rank's own.
+        """
         if self.before_save is not None:
             self.before_save()
         final = states.folder_of(self.scratch, self.step)
@@ -200,11 +208,11 @@ class Trainer:
             shutil.rmtree(beside, ignore_errors=True)
         dist.barrier()
         told = {"step": self.step, "metrics": json.dumps(self.metrics)}
-        remedy = "make room there (a state takes about three times the model) and run again from the last saved state"
-        with boundary(StorageError, f"{final}: training state could not be saved", remedy):
+        with boundary(StorageError, f"{final}: training state could not be saved", NO_ROOM):
             self.engine.save_checkpoint(str(beside), tag="state", client_state=told, save_latest=False)
-            if self.rank == 0 and extra is not None:
-                torch.save(extra, beside / "extra.pt")
+            if extra is not None and (self.rank == 0 or self.params.zero_stage == 3):
+                own = {name: tensor.to("cpu", copy=True) for name, tensor in extra.items()}  # no view drags its storage
+                torch.save(own, beside / self._extra_file())
             dist.barrier()
             if self.rank == 0:
                 states.publish(beside, final)
@@ -231,8 +239,13 @@ class Trainer:
         self.started -= self.metrics[-1]["elapsed_s"]
         if self.rank == 0:
             print(f"resumed at step {self.step}", flush=True)
-        extra: Weights | None = torch.load(state / "extra.pt") if (state / "extra.pt").exists() else None
+        names = (self._extra_file(), "extra.pt")  # before references were sharded, there was one file of whole tensors
+        path = next((state / n for n in names if (state / n).exists()), None)
+        extra: Weights | None = torch.load(path, mmap=True) if path else None
         return extra
+
+    def _extra_file(self) -> str:
+        return f"extra-{self.rank:05d}.pt" if self.params.zero_stage == 3 else "extra.pt"
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         self.asked_to_stop = True
@@ -243,6 +256,10 @@ class Trainer:
             whole = deepspeed.zero.GatheredParameters([parameter]) if hasattr(parameter, "ds_id") else nullcontext()
             with whole:
                 yield name, parameter.detach().to("cpu", copy=True)
+
+    def gathered(self) -> Weights:
+        """All of `named_weights` on rank 0; other ranks help and keep nothing."""
+        return {name: tensor for name, tensor in self.named_weights() if self.rank == 0}
 
     def total_over_ranks(self, values: torch.Tensor) -> list[float]:
         """Sums of values over all ranks."""
@@ -278,6 +295,31 @@ def train_supervised(
 
 
 def load_model(kind: Any, folder: Path, dtype: str, **options: Any) -> Any:
-    """A transformers model of a folder, in a dtype."""
-    with boundary(ModelError, f"{folder}: not loadable", "weights and config.json must belong together"):
-        return kind.from_pretrained(str(folder), dtype=getattr(torch, dtype), **options)
+    """A transformers model of a folder, in a dtype; `ModelError` where its tensors are not those of its config."""
+    with boundary(ModelError, f"{folder}: not loadable", BELONG):
+        model, told = kind.from_pretrained(
+            str(folder),
+            dtype=getattr(torch, dtype),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below, every one of them
+            **options,
+        )
+    wrong = list(_differences(model, told))
+    if wrong:
+        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        raise ModelError(f"{folder}: weights that do not match config.json: {'; '.join(wrong[:SHOWN])}{more}", BELONG)
+    return model
+
+
+def _differences(model: Any, told: dict[str, Any]) -> Iterator[str]:
+    """What transformers would have passed over, in words."""
+    head = hasattr(model, "score")
+    shapes = {name: tuple(p.shape) for name, p in model.state_dict().items()}
+    for name, found, wanted in sorted(told["mismatched_keys"]):
+        yield f"{name} has the shape {tuple(found)}, the config says {tuple(wanted)}"
+    for name in sorted(told["missing_keys"]):
+        if not (head and name == FRESH):
+            yield f"{name} {shapes.get(name, '')} is missing"
+    for name in sorted(told["unexpected_keys"]):
+        if not (head and name in LEFT):
+            yield f"{name} is no tensor of this config"

@@ -21,12 +21,13 @@ from training import alarms
 from training.best import Best
 from training.checkpoint import commit_checkpoint
 from training.collecting import Collected, Collector
-from training.core import Trainer, load_model, start
+from training.core import Trainer, start
 from training.engine import Engine, InProcessEngine, ServerEngine
 from training.grading import Grader, advantages_of, measures_of, penalised
 from training.hf_engine import HfEngine
 from training.job import Job, run
 from training.keeper import Keeper
+from training.loading import load_trained
 from training.policy import PolicyStep
 from training.prompts import Prompts
 from training.reference import Reference
@@ -48,7 +49,7 @@ def train(job: Job) -> None:
     prompts = Prompts(tables["problems"], params, tables.get("prompts"))
     grader = Grader(job, prompts, params)
     engine = _engine(job, params, folder, rank, world)
-    model = load_model(AutoModelForCausalLM, folder, params.optimizer.dtype)
+    model = load_trained(AutoModelForCausalLM, folder, params.optimizer)
     batch = params.prompts_per_step * params.group // params.updates_per_rollout
     updates = params.updates_per_rollout
     trainer = Trainer(
@@ -79,7 +80,7 @@ def _step(collector: Collector, reference: Reference) -> None:
     ids = encode(collector.tokenizer, [a.prompt for a in found.asks], end=False)
     told = _learn(PolicyStep(params, trainer, reference, ids, found.chosen), found, collector)
     if (trainer.step + 1) % params.reference_every == 0:
-        reference.replace(dict(trainer.named_weights()))
+        reference.follow(trainer.engine)
     trainer.end_step(
         told,
         params.save_every,

@@ -21,6 +21,7 @@ from training.checkpoint import commit_checkpoint
 from training.core import Trainer, load_model, start, train_supervised
 from training.job import Job, run
 from training.keeper import Keeper
+from training.loading import load_trained
 from training.losses import pairwise_loss, pointwise_loss
 from training.schedule import Rows, batch_size, steps_per_epoch
 from training.tokens import PAD, encode, load_tokenizer, padded
@@ -69,7 +70,7 @@ def train(job: Job) -> None:
     batch = batch_size(len(learn), params.batch, world)
     steps = params.epochs * steps_per_epoch(len(learn), batch)
     options = {"num_labels": 1, "pad_token_id": PAD}
-    model = load_model(AutoModelForSequenceClassification, folder, params.optimizer.dtype, **options)
+    model = load_trained(AutoModelForSequenceClassification, folder, params.optimizer, **options)
     trainer = Trainer(model, params.optimizer, steps, batch, job.scratch, rank, world, keeper=Keeper(job, rank))
     trainer.resume()
     lengths = np.array([len(judged.good[i]) for i in learn])

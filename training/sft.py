@@ -14,9 +14,10 @@ from r1data.runner import frame_of
 from r1data.training_params import SftParams
 from training.checkpoint import commit_checkpoint
 from training.chunked import summed_loss
-from training.core import Trainer, load_model, start, train_supervised
+from training.core import Trainer, start, train_supervised
 from training.job import Job, run
 from training.keeper import Keeper
+from training.loading import load_trained
 from training.packing import attend_within, nothing, packed
 from training.schedule import Rows, batch_size, steps_per_epoch
 from training.tokens import encode, labelled, load_tokenizer
@@ -41,7 +42,7 @@ def train(job: Job) -> None:
     sizes = np.array([len(c) for c in completions])
     lengths = sizes + np.array([len(p) for p in prompts])
     steps = params.epochs * steps_per_epoch(len(prompts), batch)
-    model = load_model(AutoModelForCausalLM, folder, params.optimizer.dtype)
+    model = load_trained(AutoModelForCausalLM, folder, params.optimizer)
     if params.pack_tokens:
         attend_within(model)
     keeper, pack_tokens = Keeper(job, rank), params.pack_tokens

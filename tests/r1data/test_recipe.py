@@ -9,6 +9,7 @@ import pytest
 from r1data.errors import RecipeError
 from r1data.recipe import SHIPPED, load_recipe, template_text
 from r1data.stages import STAGES, graph, node_named
+from r1data.training_params import OptimizerParams
 
 PAPER = (
     "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. The assistant "
@@ -126,3 +127,9 @@ def test_a_template_without_a_question_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("Please think.", encoding="utf-8")
     with pytest.raises(RecipeError, match=r"no \{question\} in mine.txt"):
         template_text("mine.txt", tmp_path)
+
+
+def test_bf16_is_never_zero_0() -> None:
+    told = {"learning_rate": 1e-3, "dtype": "bfloat16", "zero_stage": 0}
+    assert OptimizerParams.model_validate(told).model_dump()["zero_stage"] == 1
+    assert OptimizerParams.model_validate({**told, "dtype": "float32"}).zero_stage == 0

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from r1data.endpoint import Endpoint
 from r1data.errors import EndpointError, ModelError, StageFailed, StorageError
@@ -54,6 +55,29 @@ def test_recorded_rollouts_are_replayed_and_not_asked_again(workshop: Any, base:
     replayed = workshop.committed(gone).digest
     grpo.train(job(workshop, base, server))
     assert workshop.committed(gone).digest == replayed
+
+
+@pytest.mark.filterwarnings("ignore:`torch.distributed:FutureWarning")  # DeepSpeed's, under ZeRO-3
+def test_sharded_run_is_resumed_exactly_and_ends_as_the_whole_one(
+    workshop: Any, base: Manifest, server: Server
+) -> None:
+    sharded = job(workshop, base, server, optimizer=OPTIMIZER.model_copy(update={"zero_stage": 3}))
+    in_the_way = Path(workshop.lake.path("data/zero"))
+    in_the_way.write_text("no folder, so the commit fails")
+    with pytest.raises(StorageError):
+        grpo.train(sharded)
+    in_the_way.unlink()
+    shutil.rmtree(sharded.scratch / "state-0000003")
+    assert (sharded.scratch / "state-0000002" / "extra-00000.pt").is_file(), "the reference was replaced by then"
+    grpo.train(sharded)
+    resumed = workshop.committed(sharded).digest
+    sharded.scratch.mkdir(parents=True)
+    grpo.train(sharded)
+    assert workshop.committed(sharded).digest == resumed
+    whole = job(workshop, base, server)
+    grpo.train(whole)
+    made = [load_file(workshop.lake.path(f"{run.folder}/model.safetensors")) for run in (sharded, whole)]
+    assert max(float((made[0][n] - made[1][n]).abs().max()) for n in made[1]) < 1e-4
 
 
 def test_server_that_goes_away_loses_nothing(workshop: Any, base: Manifest, server: Server) -> None:

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
 LOSS, WEIGHTS = 1e-5, 1e-5  # seen: 1e-6 and 6e-7
+ROUGH_LOSS, ROUGH_WEIGHTS = 0.005, 0.02  # of bf16; seen: 0.0012
 LENGTH = 64
 
 
@@ -62,11 +63,11 @@ def test_ranks_stages_and_packing_change_nothing(workshop: Any, base: Manifest) 
     assert losses[-1] < losses[0]
     alone = [told(0, packed=True), told(3, packed=True)]
     several = [told(stage, packed) for stage, packed in ((0, True), (1, False), (2, False), (2, True), (3, True))]
-    several += [told(stage, True, "bfloat16") for stage in (2, 3)]
+    several += [told(stage, True, "bfloat16") for stage in (0, 2, 3)]
     for ranks, asked in ((1, alone), (2, several)):
         for params, (found, made) in zip(asked, trained(workshop, base, examples, ranks, asked), strict=True):
             rough = params.optimizer.dtype == "bfloat16"
             gap = max(abs(a - b) for a, b in zip(found, losses, strict=True))
             apart = max(float((made[n].float() - weights[n]).abs().max()) for n in weights)
-            assert gap < (0.05 if rough else LOSS)
-            assert apart < (0.02 if rough else WEIGHTS)
+            assert gap < (ROUGH_LOSS if rough else LOSS)
+            assert apart < (ROUGH_WEIGHTS if rough else WEIGHTS)
