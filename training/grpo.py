@@ -20,6 +20,7 @@ from training.best import Best
 from training.checkpoint import commit_checkpoint
 from training.collecting import Collected, Collector
 from training.core import Trainer, load_model, start
+from training.drift import Drift
 from training.engine import Engine, InProcessEngine, ServerEngine
 from training.grading import Grader, advantages_of, measures_of, penalised
 from training.job import Job, run
@@ -55,10 +56,12 @@ def train(job: Job) -> None:
     reference.replace(trainer.resume())
     best = Best(trainer, params.keep)
     collector = Collector(job, params, trainer, engine, prompts, grader)
+    drift = Drift(job, params.drift, prompts, trainer)
     while not (reason := reason_to_stop(trainer.metrics, params)):
         found = collector.of_step(trainer.step)
         ids = encode(tokenizer, [a.prompt for a in found.asks], end=False)
         told = _learn(PolicyStep(params, trainer, reference, ids, found.chosen), found, collector)
+        told |= drift.look(found)
         if (trainer.step + 1) % params.reference_every == 0:
             reference.replace(dict(trainer.named_weights()))
         tokens = sum(len(s.token_ids) for s in found.chosen)

@@ -21,7 +21,7 @@ from r1data.manifest import Manifest
 from r1data.model_folder import checked_model
 from r1data.params import Params
 from r1data.pins import pinned
-from r1data.recipe import load_recipe
+from r1data.recipe import JudgeParams, load_recipe
 from r1data.refs import resolve
 from r1data.stages import node_named
 from r1data.step import Node
@@ -40,6 +40,7 @@ class Job:
     key: str
     scratch: Path
     endpoint: Endpoint | None
+    judge: JudgeParams | None = None
 
     @property
     def folder(self) -> str:
@@ -99,7 +100,7 @@ def open_job(arguments: argparse.Namespace, kind: type[Params]) -> Job:
     endpoint = Endpoint(arguments.engine_url, arguments.engine_model) if arguments.engine_url else None
     scratch = Path(arguments.scratch) / node.name / key
     scratch.mkdir(parents=True, exist_ok=True)
-    return Job(recipe.name, node, lake, inputs, key, scratch, endpoint)
+    return Job(recipe.name, node, lake, inputs, key, scratch, endpoint, judge=recipe.judge)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
