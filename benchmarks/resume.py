@@ -10,6 +10,7 @@ run ended otherwise.
 import argparse
 import json
 import random
+import signal
 import struct
 import sys
 import tempfile
@@ -145,7 +146,9 @@ class Stand:
         params = PretrainParams(architecture=shape, optimizer=OPTIMIZER, steps=2, batch=4, max_length=48)
         corpus = self.shop.dataset("corpus", "corpus", corpus_rows(64))
         job = self.shop.job("base", "pretrain", params, {"corpus": corpus})
+        before = signal.getsignal(signal.SIGTERM)
         pretrain.train(job)
+        signal.signal(signal.SIGTERM, before)  # a training's own only sets a mark
         return self.shop.committed(job)
 
     def job(self, names: str) -> TrainingJob:

@@ -135,6 +135,21 @@ class KeepParams(Params):
     )
 
 
+class DriftParams(Params):
+    """Whether the judge still prefers what the reward model prefers: more preference reward leads to reward hacking."""
+
+    every: int = Field(default=0, ge=0, description="steps between checks; 0: none")
+    pairs: int = Field(default=64, ge=2, description="most general prompts of a step whose completions are judged")
+    votes: int = Field(default=2, ge=2, multiple_of=2, description="a pair, half of them in each order")
+    least: int = Field(default=8, ge=2, description="fewer readable pairs are no check")
+    limit: float | None = Field(
+        default=None,
+        gt=0,
+        description="standard errors: the stage ends where the judge's score fell by more while the reward rose",
+    )
+    judge: str = Field(default="", description="who judges; filled in from [judge]")
+
+
 class LengthStep(Params):
     """From this step on completions may have so many tokens."""
 
@@ -236,6 +251,7 @@ class GrpoParams(Params):
     )
     alarms: AlarmParams = added(AlarmParams(), "signs of a collapse that end the stage")
     keep: KeepParams = added(KeepParams(), "which weights become the checkpoint")
+    drift: DriftParams = added(DriftParams(), "reward models against the recipe's judge, on general prompts")
     save_every: int = 10
     seed: int = 0
 

@@ -22,6 +22,7 @@ from training.best import Best
 from training.checkpoint import commit_checkpoint
 from training.collecting import Collected, Collector
 from training.core import Trainer, start
+from training.drift import Drift
 from training.engine import Engine, InProcessEngine, ServerEngine
 from training.grading import Grader, advantages_of, measures_of, penalised
 from training.hf_engine import HfEngine
@@ -58,9 +59,10 @@ def train(job: Job) -> None:
     reference = Reference(folder, params, trainer.device)
     reference.replace(trainer.resume())
     best = Best(trainer, params.keep)
+    drift = Drift(job, params.drift, prompts, trainer)
     with closing(Collector(job, params, trainer, engine, prompts, grader, tokenizer)) as collector:
         while not (reason := reason_to_stop(trainer.metrics, params)):
-            _step(collector, reference)
+            _step(collector, reference, drift)
             best.look()
             alarms.ring(trainer, params.alarms, reference.state())
     if rank == 0:
@@ -73,12 +75,13 @@ def train(job: Job) -> None:
     )
 
 
-def _step(collector: Collector, reference: Reference) -> None:
+def _step(collector: Collector, reference: Reference, drift: Drift) -> None:
     """One step: its rollouts, its updates, its end."""
     params, trainer = collector.params, collector.trainer
     found = collector.of_step(trainer.step)
     ids = encode(collector.tokenizer, [a.prompt for a in found.asks], end=False)
     told = _learn(PolicyStep(params, trainer, reference, ids, found.chosen), found, collector)
+    told |= drift.look(found)
     if (trainer.step + 1) % params.reference_every == 0:
         reference.follow(trainer.engine)
     trainer.end_step(

@@ -22,7 +22,7 @@ from r1data.manifest import Manifest
 from r1data.model_folder import checked_model
 from r1data.params import Params
 from r1data.pins import pinned
-from r1data.recipe import load_recipe
+from r1data.recipe import JudgeParams, load_recipe
 from r1data.refs import resolve
 from r1data.stages import node_named
 from r1data.step import Node
@@ -45,6 +45,7 @@ class Job:
     endpoints: tuple[Endpoint, ...] = ()
     sync_bucket_mb: int = 256
     rollouts: str = "in_process"
+    judge: JudgeParams | None = None
 
     @property
     def folder(self) -> str:
@@ -107,7 +108,7 @@ def open_job(arguments: argparse.Namespace, kind: type[Params]) -> Job:
     scratch = Path(arguments.scratch) / node.name / key
     scratch.mkdir(parents=True, exist_ok=True)
     where = (endpoints, arguments.sync_bucket_mb, arguments.rollouts)
-    return Job(recipe.name, node, lake, inputs, key, scratch, *where)
+    return Job(recipe.name, node, lake, inputs, key, scratch, *where, judge=recipe.judge)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

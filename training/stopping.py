@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from r1data.errors import RecipeError
-from r1data.training_params import GrpoParams, PlateauParams
+from r1data.training_params import DriftParams, GrpoParams, PlateauParams
 from training.core import VOLATILE
 
 
@@ -11,7 +11,17 @@ def reason_to_stop(metrics: Sequence[dict[str, float]], params: GrpoParams) -> s
     """Why no step follows those of the metrics, one entry a step; empty: one does."""
     if len(metrics) >= params.steps:
         return f"steps: all {params.steps}"
-    return _plateau(metrics, params.plateau) if params.plateau else ""
+    return (_plateau(metrics, params.plateau) if params.plateau else "") or _drifted(metrics, params.drift)
+
+
+def _drifted(metrics: Sequence[dict[str, float]], rule: DriftParams) -> str:
+    """The last step's check alone decides: see `training.drift`."""
+    checks = [m for m in metrics if "drift" in m]
+    if rule.limit is None or not checks or checks[-1] is not metrics[-1] or checks[-1]["drift"] <= rule.limit:
+        return ""
+    was, now = checks[0], checks[-1]
+    told = (f"{n} {was[f'{n}_score']:.4g} -> {now[f'{n}_score']:.4g}" for n in ("reward", "judge"))
+    return f"drift: {', '.join(told)}, {now['drift']:.3g} standard errors since step {was['step']:g}"
 
 
 def _plateau(metrics: Sequence[dict[str, float]], rule: PlateauParams) -> str:

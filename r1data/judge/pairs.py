@@ -61,7 +61,11 @@ def pair_questions(
     *, params: PairJudgeParams, candidates: pl.DataFrame, problems: pl.DataFrame
 ) -> list[tuple[str, str]]:
     """(problem_id, judge's prompt) for both orders of every pair."""
-    return [(a["problem_id"], text) for a, b in pairs(params, candidates, problems) for text in _orders(params, a, b)]
+    return [
+        (a["problem_id"], text)
+        for a, b in pairs(params, candidates, problems)
+        for text in orders(params.template, a, b)
+    ]
 
 
 def pairs(params: PairJudgeParams, candidates: pl.DataFrame, problems: pl.DataFrame) -> list[tuple[Row, Row]]:
@@ -116,7 +120,7 @@ def _without(one: _Judged, reason: str, value: str) -> _Judged:
 
 def _voted(params: PairJudgeParams, a: Row, b: Row, votes: dict[str, list[str | None]]) -> _Judged:
     """What the votes say about one pair."""
-    points, unread = _points(params, a, b, votes)
+    points, unread = points_of(params.template, a, b, votes)
     mean = sum(points) / len(points) if points else 0.0
     name, text = row_id("judged pair", a["candidate_id"], b["candidate_id"]), a["summary"]
     if not points or abs(mean) <= params.least_margin:
@@ -128,16 +132,16 @@ def _voted(params: PairJudgeParams, a: Row, b: Row, votes: dict[str, list[str | 
     return _Judged(name, a["problem_id"], text, row)
 
 
-def _orders(params: PairJudgeParams, a: Row, b: Row) -> tuple[str, str]:
-    """The prompt with a first, and with b first."""
+def orders(template: str, a: Row, b: Row) -> tuple[str, str]:
+    """The judge's prompt with a first, and with b first; rows with question and summary."""
     places = ({"{a}": x["summary"], "{b}": y["summary"], "{question}": a["question"]} for x, y in ((a, b), (b, a)))
-    first, second = (filled(params.template, p) for p in places)
+    first, second = (filled(template, p) for p in places)
     return first, second
 
 
-def _points(params: PairJudgeParams, a: Row, b: Row, votes: dict[str, list[str | None]]) -> tuple[list[float], int]:
+def points_of(template: str, a: Row, b: Row, votes: dict[str, list[str | None]]) -> tuple[list[float], int]:
     """Mean points for a in each order, and how many votes were unread; none where one order is: order is a bias."""
-    forth, back = (votes.get(text, []) for text in _orders(params, a, b))
+    forth, back = (votes.get(text, []) for text in orders(template, a, b))
     for_a = [[POINTS[v] for v in forth if v], [-POINTS[v] for v in back if v]]
     unread = sum(v is None for v in (*forth, *back))
     return [sum(order) / len(order) for order in for_a] if all(for_a) else [], unread

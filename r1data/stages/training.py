@@ -1,6 +1,7 @@
 """The training nodes: each a process of its own (`python -m training.*`) that commits a checkpoint."""
 
 from r1data.errors import RecipeError
+from r1data.judge.reading import judge_name
 from r1data.params import Params
 from r1data.recipe import ModelSource, Recipe
 from r1data.step import Node, Step
@@ -61,7 +62,18 @@ def dev3(recipe: Recipe) -> Node:
 def r1(recipe: Recipe) -> list[Node]:
     """All-scenario RL: rules and reward models."""
     inputs = {"init": "dev3", "problems": "problems", "helpful": "rm_helpful", "safe": "rm_safe"}
-    return _grpo("r1", recipe.r1, inputs, "sft_mix/difficulty")
+    return _grpo("r1", _watched(recipe), inputs, "sft_mix/difficulty")
+
+
+def _watched(recipe: Recipe) -> GrpoParams:
+    """The section, with the name of the judge that decides when it ends, if one does."""
+    params, judge = recipe.r1, recipe.judge
+    if not params.drift.every:
+        return params
+    if judge is None:
+        raise RecipeError(f"recipe {recipe.name}, [r1.drift]: no [judge] to ask", "give one or set every = 0")
+    drift = params.drift.model_copy(update={"judge": judge_name(judge.model, judge.pair_template)})
+    return params.model_copy(update={"drift": drift})
 
 
 def distill(recipe: Recipe) -> Node:
@@ -76,6 +88,8 @@ def student_rl(recipe: Recipe) -> list[Node]:
 
 def _grpo(name: str, params: GrpoParams, inputs: dict[str, str], difficulty: str | None = None) -> list[Node]:
     """A stage of GRPO; where difficulty decides about its prompts, they and those left out come before it."""
+    if params.drift.every and not params.general_share:
+        raise RecipeError(f"[{name}.drift]: no general prompts, so that nothing can be compared", "set every = 0")
     if not params.by_difficulty:
         return [Node(name, name, GRPO, params, inputs)]
     if difficulty is None:

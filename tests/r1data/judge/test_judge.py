@@ -18,8 +18,8 @@ from r1data.judge.pairs import (
     POINTS,
     ChosenPairParams,
     PairJudgeParams,
-    _orders,
     judged_preferences,
+    orders,
     pair_drops,
     pair_questions,
     pairs,
@@ -257,10 +257,10 @@ def fond_of_length(candidates: pl.DataFrame, problems: pl.DataFrame) -> pl.DataF
         first = (len(a["summary"]) > len(b["summary"])) == (i % 12 < 9)
         forth, back = ("A>>B", "B>>A") if first else ("B>>A", "A>>B")
         forth, back = (forth, back) if i % 12 < 11 else ("A=B", "A=B") if i % 24 < 12 else ("mumble", "mumble")
-        orders = _orders(PAIRS, a, b)
+        both = orders(PAIRS.template, a, b)
         rows += [
             {"prompt": p, "completion": json.dumps({"verdict": v}), "sample_index": k}
-            for p, v in zip(orders, (forth, back), strict=True)
+            for p, v in zip(both, (forth, back), strict=True)
             for k in range(2)
         ]
     return frame(rows)
