@@ -1,12 +1,12 @@
 """`python -m benchmarks.trl_peer [grpo] [sft]`: our training steps against TRL 1.16's, in the same processes.
 
 Two ranks (torchrun, gloo, CPU, one thread each), a Qwen2 decoder of 3.5 M parameters in fp32, the same weights, AdamW
-with the same rate, the same completions recorded beforehand; TRL under DDP, ours under ZeRO-2. The sides take turns
-step by step in the same two processes, so that whatever else the machine does falls on both. Seconds of wall time are
-those of the slower rank, CPU seconds those of both ranks and all their threads. Losses and gradient norms of every
-step, and what the weights moved by, are compared: see `grpo.py` and `sft.py` for what a step is.
+with the same rate, the same completions recorded beforehand; TRL under DDP, ours under ZeRO-2 (ZeRO-0 where it says
+so). The sides take turns step by step in the same two processes, so that whatever else the machine does falls on both.
+Seconds of wall time are those of the slower rank, CPU seconds those of both ranks and all their threads. Losses and
+gradient norms of every step, and what the weights moved by, are compared: `grpo.py` and `sft.py` say what a step is.
 
-Needs the extra `oracle` (TRL). About 5 minutes of two cores.
+Needs the extra `oracle` (TRL). About 5 CPU minutes.
 """
 
 import argparse
@@ -23,7 +23,7 @@ QUIET = {
     **{"OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "TOKENIZERS_PARALLELISM": "false"},
     **{"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "PYTHONWARNINGS": "ignore", "TORCHDYNAMO_DISABLE": "1"},
 }
-HIDDEN = {"varied", "engine", "updates", "kl", "packed", "chunk"}
+HIDDEN = {"varied", "engine", "updates", "kl", "zero", "packed", "chunk"}
 
 
 def main() -> None:

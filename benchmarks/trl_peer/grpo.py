@@ -35,21 +35,24 @@ PROMPTS, GROUP, MICRO, WARM, RATE = 4, 8, 4, 1, 1e-5
 
 @dataclass(frozen=True)
 class Setting:
-    """What differs from one comparison to the next; `engine`: the rollouts come with an engine's log-probs."""
+    """What differs from one comparison to the next; `engine`: the rollouts come with log-probs; `zero`: our stage."""
 
     name: str
     varied: bool
     engine: bool
     updates: int
     kl: float
+    zero: int = 2
 
 
 SETTINGS = [
     Setting("vLLM's log-probs, KL, lengths vary", True, True, 1, 0.001),
-    Setting("the same, lengths alike", False, True, 1, 0.001),
+    Setting("vLLM's log-probs, KL, lengths alike", False, True, 1, 0.001),
     Setting("4 updates a rollout, KL, lengths vary", True, True, 4, 0.001),
     Setting("no log-probs, no KL, lengths vary", True, False, 1, 0.0),
-    Setting("the same, lengths alike", False, False, 1, 0.0),
+    Setting("no log-probs, no KL, lengths alike", False, False, 1, 0.0),
+    Setting("vLLM's log-probs, KL, lengths alike, ZeRO-0", False, True, 1, 0.001, 0),
+    Setting("no log-probs, no KL, lengths alike, ZeRO-0", False, False, 1, 0.0, 0),
 ]
 
 
@@ -90,7 +93,11 @@ class Ours:
     def __init__(self, folder: Path, scratch: Path, setting: Setting, steps: int, rank: int, world: int) -> None:
         rate = {"learning_rate": RATE, "final_fraction": 1.0, "warmup_steps": 0}
         told: dict[str, Any] = {
-            **{"optimizer": {**rate, "micro_batch": MICRO, "zero_stage": 2}, "template": "{question}", "steps": steps},
+            **{
+                "optimizer": {**rate, "micro_batch": MICRO, "zero_stage": setting.zero},
+                "template": "{question}",
+                "steps": steps,
+            },
             **{"prompts_per_step": PROMPTS, "group": GROUP, "updates_per_rollout": setting.updates},
             **{"temperature": TEMPERATURE, "max_tokens": LONGEST, "kl": setting.kl, "aggregation": "sequence"},
             **{"max_mismatch": 1.0, "save_every": 10**6},
@@ -252,7 +259,8 @@ def agreement(turns: Theirs, ours: Ours, theirs: Any, first: dict[str, torch.Ten
     logged = [turns.logged[i : i + n] for i in range(0, len(turns.logged), n)]
     pairs = list(zip(turns.told, logged, strict=True))
     loss = max(abs(o["loss"] - sum(u["loss"] for u in t) / n) for o, t in pairs)
-    norm = max(abs(o["grad_norm"] / t[-1]["grad_norm"] - 1) for o, t in pairs)
+    # DeepSpeed tells no norm under ZeRO-0
+    norm = max(abs(o["grad_norm"] / t[-1]["grad_norm"] - 1) if o["grad_norm"] else float("nan") for o, t in pairs)
     their_weights = dict(theirs.accelerator.unwrap_model(theirs.model).named_parameters())
     apart = moved = 0.0
     for name, own in ours.trainer.named_weights():

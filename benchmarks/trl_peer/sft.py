@@ -186,6 +186,7 @@ def compared(folder: Path, scratch: Path, setting: Setting, steps: int) -> dict[
     }
     apart = {
         "TRL's padding": f"{sum(turns.padding) / (sum(turns.padding) + sum(turns.tokens)):.0%}",
+        "last loss ours, TRL": "{loss:.7f}, ".format(**pairs[-1][0]) + "{loss:.7f}".format(**pairs[-1][1]),
         "loss differs": max(abs(o["loss"] - t["loss"]) for o, t in pairs),
         "gradient norm differs": max(abs(o["grad_norm"] / t["grad_norm"] - 1) for o, t in pairs),
     }
