@@ -3,7 +3,7 @@
 python -m benchmarks.async_rollouts [STEPS] [SEEDS]     (10 steps, 3 seeds; about ten minutes on two busy cores)
 
 A base is pre-trained on sums until some of its answers have R1's pattern; GRPO is paid for the pattern alone. The same
-recipe runs with max_staleness 0 and 1, the modes in turn, from the same base, with one server. Printed are, by mode, the
+recipe runs with max_staleness 0 and 1, the modes in turn, from one base, with one server. Printed are, by mode, the
 share of the time of steps spent waiting, seconds a step, the mean reward of the last quarter of steps; and differences
 between the modes over seeds with 95 % intervals (Student's t).
 """
