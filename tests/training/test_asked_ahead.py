@@ -18,7 +18,7 @@ from r1data.manifest import Manifest
 from r1data.recipe import SHIPPED, load_recipe
 from r1data.run import on_cluster
 from r1data.settings import Settings
-from r1data.training_params import GrpoParams
+from r1data.training_params import GrpoParams, PlateauParams
 from tests.training.grpo_jobs import PARAMS, job
 from tests.training.local_engine import LocalEngine
 from training import grpo
@@ -235,6 +235,14 @@ def test_failure_ahead_ends_the_stage_before_a_state_without_its_rollouts(bench:
     assert [p.name for p in run.scratch.glob("state-*")] == ["state-0000001"]
     bench.train(run)
     assert weights_by_step(bench.made(run)[1]) == [(1, 0), (2, 0), (3, 1)]
+
+
+def test_what_was_asked_for_a_step_that_does_not_come_is_counted(bench: Bench) -> None:
+    run = bench.job("scratch", plateau=PlateauParams(metric="reward", window=1, least_gain=1000.0))
+    bench.train(run)
+    made = bench.workshop.committed(run)
+    assert (made.counts["steps"], made.counts["rollouts_not_trained"]) == (2, 2 * 4)
+    assert weights_by_step(bench.made(run)[1]) == [(1, 0), (2, 0)]
 
 
 def test_samples_of_older_weights_need_their_log_probs(workshop: Any, base: Manifest, server: Server) -> None:

@@ -24,7 +24,7 @@ from r1data.generate.candidates import candidates
 from r1data.generate.client import CompletionRequest, Decoding, completions
 from r1data.generate.fleet import Fleet
 from r1data.generate.sampling import Prompt
-from r1data.generate.weights import is_paused
+from r1data.generate.weights import is_paused, weight_version
 from r1data.launch import ENVIRONMENT
 from r1data.manifest import FileEntry, Manifest
 from r1data.sampling_params import SamplingParams
@@ -94,6 +94,7 @@ def test_seeds_reloads_and_probes(fleet: Fleet) -> None:
 
     with fleet.hold(two):  # its probe is checked inside
         assert completions(endpoint, requests[:4], DECODING) != together[:4]
+        assert weight_version(endpoint.url) == two.digest[:16]
     with fleet.hold(one):
         assert completions(endpoint, requests[:4], DECODING, in_flight=1) == together[:4]
 
