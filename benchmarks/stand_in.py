@@ -5,11 +5,11 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
+from r1data.cluster_params import EngineParams
 from r1data.endpoint import Endpoint
 from r1data.generate.router import Backend
 from r1data.generate.server import SERVED_NAME, Server, start_server
 from r1data.manifest import Manifest
-from r1data.recipe import EngineParams
 
 MODEL = Manifest(kind="checkpoint", name="bench/m", path="data/m/k", key="k", step="s", version="1", digest="bench")
 SPECIAL = ["<pad>", "<eos>", "<think>", "</think>", "<answer>", "</answer>", "<unk>"]

@@ -27,9 +27,10 @@ from flows.artifacts import PROGRESS, ProgressArtifacts, StageProgress, artifact
 from flows.patience import patient
 from flows.results import node_told, run_results, stage_results
 from r1data.cli.live import LiveProgress
+from r1data.cluster_params import ClusterParams
 from r1data.errors import StoreUnavailable, Terminal, Transient
 from r1data.mapping import Spread, map_here
-from r1data.recipe import ClusterParams, load_recipe
+from r1data.recipe import load_recipe
 from r1data.review import record_timeout, require_review
 from r1data.reviewing import decide, edit_lines, review_markdown
 from r1data.run import Session, on_cluster

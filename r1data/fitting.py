@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+from r1data.cluster_params import ClusterParams
 from r1data.errors import ModelError, RecipeError
 from r1data.manifest import Manifest
 from r1data.params import Params
-from r1data.recipe import ClusterParams, ModelSource, Recipe
+from r1data.recipe import ModelSource, Recipe
 from r1data.shapes import PUBLISHED, Shape, shape_of
 from r1data.sizing import GB, Load, Memory, hf_engine, longest_context, memory, ranks_needed, remedies, seconds
 from r1data.step import Node

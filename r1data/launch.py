@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from r1data.child import tied
+from r1data.cluster_params import ClusterParams
 from r1data.errors import StageFailed
 from r1data.events import Run
-from r1data.recipe import SHIPPED, ClusterParams
+from r1data.recipe import SHIPPED
 from r1data.telemetry import SWITCHES
 
 Child = subprocess.Popen[str]

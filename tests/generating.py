@@ -15,6 +15,7 @@ from unittest.mock import patch
 import aiohttp
 import polars as pl
 
+from r1data.cluster_params import EngineParams
 from r1data.digest import digest_bytes
 from r1data.endpoint import Endpoint, ask
 from r1data.generate import pool, recorder, router, sampler
@@ -25,7 +26,6 @@ from r1data.generate.sampler import Answered, Outcome
 from r1data.generate.sampling import Identity, Prompt
 from r1data.generate.server import Engine
 from r1data.manifest import Manifest
-from r1data.recipe import EngineParams
 from r1data.sampling_params import SamplingParams
 from r1data.storage import Lake
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from r1data.cli.printing import print_table
 
 if TYPE_CHECKING:
+    from r1data.cluster_params import ClusterParams
     from r1data.fitting import FitLine
-    from r1data.recipe import ClusterParams
 
 COLUMNS = ("training", "parameters", "tokens", "ZeRO-0", "1", "2", "3", "GPUs", "fits to", "hours", "")
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from r1data.cluster_params import EngineParams
 from r1data.digest import digest_json
 from r1data.endpoint import Endpoint, served_name
 from r1data.errors import EndpointError, ModelError, R1Error, RunStopped
@@ -22,7 +23,6 @@ from r1data.generate.server import SERVED_NAME, Engine, Server, start_server
 from r1data.generate.weights import is_paused, prompt_logprobs, update_weights
 from r1data.manifest import Manifest
 from r1data.model_folder import checked_model
-from r1data.recipe import EngineParams
 from r1data.storage import Lake
 
 TOLERANCE = 1e-3

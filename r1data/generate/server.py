@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from r1data.child import tied
+from r1data.cluster_params import EngineParams
 from r1data.endpoint import wait_healthy
 from r1data.errors import ModelError, RunStopped
-from r1data.recipe import EngineParams
 from r1data.telemetry import SWITCHES
 
 Engine = Literal["vllm", "fake"]

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from r1data import html
+from r1data.cluster_params import ClusterParams
 from r1data.manifest import Manifest, Rows, carried
 from r1data.pilot import read_pilot
-from r1data.recipe import ClusterParams
 from r1data.report.gathered import Run
 from r1data.report.stages import short_step
 

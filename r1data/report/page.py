@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator, Sequence
 
 from r1data import html
+from r1data.cluster_params import ClusterParams
 from r1data.inspect.show import amount
 from r1data.manifest import Manifest
-from r1data.recipe import ClusterParams
 from r1data.report import audit, cost, result
 from r1data.report.cost import Spent
 from r1data.report.evaluation import NOTHING, percent

@@ -10,7 +10,7 @@ import pytest
 
 from flows.artifacts import artifact_key
 from flows.results import evaluated, linked
-from r1data.recipe import ClusterParams
+from r1data.cluster_params import ClusterParams
 from r1data.report.audit import audit_markdown
 from r1data.report.gathered import gathered
 from r1data.report.page import write_run

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from r1data.cluster_params import ClusterParams
 from r1data.errors import ClusterUnavailable, RecipeError
 from r1data.launch import on_nodes
 from r1data.manifest import Shard
@@ -12,7 +13,7 @@ from r1data.mapping import MapWork
 from r1data.params import Params
 from r1data.ray_address import require_answer
 from r1data.ray_params import RayParams
-from r1data.recipe import SHIPPED, ClusterParams, load_recipe
+from r1data.recipe import SHIPPED, load_recipe
 from r1data.run import Session
 from r1data.settings import Settings
 from r1data.step import Node, Step

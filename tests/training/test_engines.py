@@ -11,13 +11,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from r1data.cluster_params import EngineParams
 from r1data.endpoint import Endpoint
 from r1data.errors import EndpointError, ModelError, StageFailed
 from r1data.generate.client import Completion, CompletionRequest, Decoding
 from r1data.generate.server import Server, start_server
 from r1data.generate.weights import weight_version
 from r1data.manifest import Manifest
-from r1data.recipe import EngineParams
 from tests.training.grpo_jobs import OPTIMIZER, PARAMS, job
 from training import grpo
 from training.collecting import Collector

@@ -19,11 +19,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import Qwen2ForCausalLM
 
+from r1data.cluster_params import ClusterParams
 from r1data.errors import ContextOverflow, ModelError
 from r1data.generate.client import Completion, CompletionRequest, Decoding
 from r1data.launch import ENVIRONMENT
 from r1data.manifest import Manifest
-from r1data.recipe import ClusterParams, load_recipe
+from r1data.recipe import load_recipe
 from r1data.refs import move_ref
 from r1data.run import LocalServices
 from r1data.settings import Settings

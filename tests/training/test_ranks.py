@@ -16,9 +16,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from r1data.cluster_params import ClusterParams
 from r1data.errors import StageFailed
 from r1data.launch import Child, TrainingJob, launch
-from r1data.recipe import ClusterParams
 from r1data.refs import move_ref
 from r1data.training_params import PretrainParams
 from training import states

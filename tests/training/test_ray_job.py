@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from r1data.cluster_params import ClusterParams
 from r1data.errors import StageFailed
 from r1data.launch import Child, TrainingJob, end_child, launch
 from r1data.manifest import Manifest, read_manifest
 from r1data.ray_params import RayParams
-from r1data.recipe import SHIPPED, ClusterParams, load_recipe
+from r1data.recipe import SHIPPED, load_recipe
 from r1data.refs import move_ref
 from r1data.stages import node_named
 from r1data.storage import Lake

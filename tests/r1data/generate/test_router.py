@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from r1data.cluster_params import EngineParams
 from r1data.endpoint import Endpoint
 from r1data.errors import ContextOverflow, EndpointError
 from r1data.generate.candidates import candidates
@@ -25,7 +26,6 @@ from r1data.generate.router import Backend, Router
 from r1data.generate.sampling import Identity, Prompt
 from r1data.generate.server import SERVED_NAME, Server, start_server
 from r1data.manifest import FileEntry, Manifest
-from r1data.recipe import EngineParams
 from r1data.sampling_params import SamplingParams
 from r1data.storage import Lake
 from tests.r1data.generate.test_endpoint import GOOD

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from r1data.cluster_params import EngineParams
 from r1data.errors import RecipeError
 from r1data.generate.server import _arguments, _devices
-from r1data.recipe import EngineParams, load_cluster, load_recipe
+from r1data.recipe import load_cluster, load_recipe
 from r1data.run import on_cluster
 from r1data.settings import Settings
 

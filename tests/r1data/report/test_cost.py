@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from r1data.cluster_params import ClusterParams
 from r1data.manifest import read_rows
 from r1data.pilot import Pilot, pilot_file
-from r1data.recipe import ClusterParams
 from r1data.refs import resolve
 from r1data.report.cost import Spent, rows, short, spent
 from r1data.report.gathered import gathered
