@@ -40,8 +40,9 @@ def _take_buffers(model: Any, whole: Any) -> None:
     """Buffers are whole on every rank; zero.Init would have computed them in the model's dtype, rotary ones too."""
     found = [dict(whole.named_buffers()) if whole is not None else {}]
     dist.broadcast_object_list(found)
+    device = next(model.parameters()).ds_tensor.device
     for name, buffer in model.named_buffers():
-        buffer.data = found[0][name].to(buffer.device)
+        buffer.data = found[0][name].to(device)
 
 
 def sharded_config(params: OptimizerParams) -> dict[str, Any]:
