@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1
+TIED = "R1_TIED"  # in the environment of what a tied command starts: the id of that command's process
 
 
 def tied(command: Sequence[str], number: signal.Signals = signal.SIGKILL) -> list[str]:
@@ -29,7 +30,15 @@ def main() -> None:
         if os.getpgrp() == (leader := os.getpid()) and not os.fork():
             _end_group_of(leader)
     if os.getppid() == int(parent):  # else it ended in between
+        os.environ[TIED] = str(os.getpid())
         os.execvp(command[0], command)
+
+
+def end_with_starter() -> None:
+    """For a child of a tied command: end when that does, at once if it already has."""
+    dies_with_parent()
+    if os.environ.get(TIED, str(os.getppid())) != str(os.getppid()):
+        raise SystemExit("the process that started this one has ended")
 
 
 def dies_with_parent(number: int = signal.SIGKILL) -> None:

@@ -75,6 +75,7 @@ class Trainer:
     step: int = 0
     keeper: Keeper | None = None
     before_save: Callable[[], None] | None = None
+    norm: float = 0.0
     metrics: list[dict[str, float]] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
@@ -135,11 +136,16 @@ class Trainer:
         if last is not None:
             self.engine.set_gradient_accumulation_boundary(last)
         self.engine.backward(loss * self.world * self.accumulation)
+        if self.params.zero_stage == 0 and self.engine.is_gradient_accumulation_boundary():
+            self.norm = float(
+                torch.nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+            )
         self.engine.step()
 
     def grad_norm(self) -> float:
         """The gradient's norm at the last update, before clipping."""
-        norm = float(self.engine.get_global_grad_norm() or 0.0)
+        # DeepSpeed tells none without ZeRO
+        norm = self.norm if self.params.zero_stage == 0 else float(self.engine.get_global_grad_norm() or 0.0)
         if not math.isfinite(norm):
             raise StageFailed(f"step {self.step + 1}: the gradient's norm is {norm}", self._remedy())
         return norm

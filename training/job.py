@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from r1data.child import dies_with_parent
+from r1data.child import end_with_starter
 from r1data.endpoint import Endpoint
 from r1data.errors import R1Error, RecipeError, StageFailed
 from r1data.events import RUN, Run
@@ -68,7 +68,7 @@ def run(train: Callable[[Job], None], kind: type[Params]) -> int:
     arguments = _arguments()
     signal.signal(signal.SIGTERM, _stop)
     if TORCHRUN in os.environ:  # which gives each rank a session of its own: killed, it would leave them
-        dies_with_parent()
+        end_with_starter()
     try:
         job = open_job(arguments, kind)
         hold(job.scratch, int(os.environ.get("RANK", 0)))

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from r1data.errors import CorruptShard, boundary
-from r1data.inspect.read import lazy
+from r1data.inspect.read import lazy, reading
 from r1data.manifest import Manifest, Shard
 from r1data.storage import Lake
 from schemas import TableSchema
@@ -49,7 +48,7 @@ class Sides:
         """What a query finds in each shard; a column that an older version of the table lacks is null in it."""
         types = pl.DataFrame(self.table.empty()).schema
         for shard in shards:
-            with boundary(CorruptShard, self.lake.uri(shard.path), "`r1 verify` lists what is missing or differs"):
+            with reading(self.lake, shard.path):
                 frame = lazy(self.lake, [shard.path])
                 there = frame.collect_schema().names()
                 lacking = [pl.lit(None, types[c]).alias(c) for c in self.table.schema.names if c not in there]

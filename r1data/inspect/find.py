@@ -10,9 +10,9 @@ from typing import Any
 
 import polars as pl
 
-from r1data.errors import CorruptShard, LakeError, boundary
+from r1data.errors import LakeError
 from r1data.ids import START, id_columns, index_of
-from r1data.inspect.read import lazy, table_of
+from r1data.inspect.read import lazy, reading, table_of
 from r1data.manifest import FileEntry, Manifest, Shard
 from r1data.refs import list_refs, resolve
 from r1data.storage import Lake
@@ -109,7 +109,7 @@ def _shards(lake: Lake, manifest: Manifest, starts: list[str]) -> list[Shard]:
     whole = [s[:START] for s in starts if len(s) >= START]
     tests = [pl.col("id").is_between(pl.lit(s), pl.lit(s + LAST)) for s in starts if len(s) < START]
     tests += [pl.col("id").is_in(whole)] if whole else []
-    with boundary(CorruptShard, lake.uri(index), "`r1 verify` lists what is missing or differs"):
+    with reading(lake, index):
         found = lazy(lake, [index]).filter(pl.any_horizontal(tests)).select("file").unique().collect()
     return [manifest.shards[i] for i in sorted(found["file"])]
 
@@ -117,12 +117,12 @@ def _shards(lake: Lake, manifest: Manifest, starts: list[str]) -> list[Shard]:
 def _rows(lake: Lake, file: Shard | FileEntry, test: pl.Expr) -> pl.DataFrame:
     if file.bytes <= WHOLE_BYTES:
         return pl.DataFrame(lake.read_table(file.path, file.sha256)).filter(test)
-    with boundary(CorruptShard, lake.uri(file.path), "`r1 verify` lists what is missing or differs"):
+    with reading(lake, file.path):
         return lazy(lake, [file.path]).filter(test).collect()
 
 
 def _values(lake: Lake, file: Shard | FileEntry, column: str, test: pl.Expr) -> list[str]:
     """A column's distinct values in the rows of a file that pass a test."""
-    with boundary(CorruptShard, lake.uri(file.path), "`r1 verify` lists what is missing or differs"):
+    with reading(lake, file.path):
         found = lazy(lake, [file.path]).filter(test).select(column).unique().collect()
     return [str(v) for v in found[column].drop_nulls()]

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from r1data.errors import CorruptShard, LakeError, boundary
+from r1data.errors import LakeError
 from r1data.ids import ID_COLUMNS, id_columns
 from r1data.inspect.find import SHORTEST, ids_from, one_of, rollouts_of
 from r1data.inspect.followed import Followed, following
 from r1data.inspect.graph import Graph, Point
-from r1data.inspect.read import lazy, table_of
+from r1data.inspect.read import lazy, reading, table_of
 from r1data.manifest import FileEntry, Manifest, Shard, read_manifest
 from r1data.storage import Lake
 from schemas import TABLES, TableSchema
@@ -132,7 +132,7 @@ def _count(lake: Lake, table: TableSchema, file: Shard | FileEntry, ids: Followe
     """How many rows of a file name one of `ids` or come from one of `sources`; their own ids join `ids`."""
     tests = [_from_source(name) for name in sources if "source" in table.schema.names]
     columns, few = id_columns(table), ids.few
-    with boundary(CorruptShard, lake.uri(file.path), "`r1 verify` lists what is missing or differs"):
+    with reading(lake, file.path):
         if few is not None:
             tests += [pl.col(c).is_in(few) for c in columns] if few else []
             rows = lazy(lake, [file.path]).filter(pl.any_horizontal(tests)) if tests else None

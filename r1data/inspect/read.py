@@ -5,11 +5,13 @@ that).
 """
 
 import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import polars as pl
 import pyarrow.dataset as pads
 
-from r1data.errors import LakeError
+from r1data.errors import CorruptShard, LakeError, boundary
 from r1data.manifest import Manifest
 from r1data.refs import target
 from r1data.s3_options import is_s3, scan_options
@@ -68,6 +70,16 @@ def lazy(lake: Lake, paths: list[str]) -> pl.LazyFrame:
     with storage_errors(lake, paths[0]):
         source = pads.dataset([lake.path(p) for p in paths], filesystem=lake.fs, format="parquet")
     return pl.scan_pyarrow_dataset(source)
+
+
+@contextmanager
+def reading(lake: Lake, name: str) -> Iterator[None]:
+    """Around Polars: a store that is away says so, all else that it raises is a file that is not as it was written."""
+    with (
+        boundary(CorruptShard, lake.uri(name), "`r1 verify` lists what is missing or differs"),
+        storage_errors(lake, name),
+    ):
+        yield
 
 
 def known(ref: str, frame: pl.LazyFrame, columns: list[str]) -> None:

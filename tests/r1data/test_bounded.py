@@ -84,7 +84,7 @@ def impact_peak(folder: Path, rows: int) -> int:
 
 def alive() -> int:
     """Manifests in this process."""
-    return sum(isinstance(o, Manifest) for o in gc.get_objects())
+    return sum(type(o) is Manifest for o in gc.get_objects())
 
 
 def test_gc_holds_no_list_of_objects(tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ import pytest
 import r1data
 from r1data import storage
 from r1data.digest import row_id
+from r1data.errors import CorruptShard, StoreUnavailable
 from r1data.garbage import garbage
+from r1data.inspect.read import lazy, reading
 from r1data.steps.files import records_of
 from r1data.storage import Lake
 from r1data.uploads import abort, unfinished_uploads
 from tests.r1data.inspect.large import REF, large
-from tests.s3 import Server
+from tests.s3 import Server, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -57,6 +59,17 @@ def test_scan_with_a_profile(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     other = Lake.open(lake.url, skip_instance_cache=True, profile="mine")
     assert r1data.sample(REF, n=3, lake=other).height == 3
+
+
+def test_a_store_that_is_away_is_no_corrupt_shard(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    away = Lake.open(lake.url, skip_instance_cache=True)
+    with pytest.raises(StoreUnavailable, match=r"gone\.parquet"), reading(away, "gone.parquet"):
+        lazy(away, ["gone.parquet"]).collect()
+    lake.write("torn.parquet", b"PAR1" + bytes(100) + b"PAR1")
+    with pytest.raises(CorruptShard, match=r"torn\.parquet"), reading(lake, "torn.parquet"):
+        lazy(lake, ["torn.parquet"]).collect()
+    lake.delete("torn.parquet")
 
 
 def test_uploads_that_never_ended_are_found_in_this_lake_alone(lake: Lake) -> None:

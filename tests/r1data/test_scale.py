@@ -14,11 +14,12 @@ BLOCKS: list[str] = re.findall(r"^```\n(.+?)^```$", PAGE, re.M | re.S)
 LATER = "the number of prompts is known once problems are there"
 
 
-def test_the_page_quotes_all_recipes_and_two_plans() -> None:
+def test_the_page_quotes_all_recipes_and_three_plans() -> None:
     assert [s[0] for s in SUMS] == ["smoke", "demo", "qwen-7b", "deepseek-r1"]
-    first, second = _plans()
+    first, second, third = _plans()
     assert first.startswith("$ r1 plan deepseek-r1\n")
     assert second.startswith("trainings on 512 x 80 GB")
+    assert third.startswith("trainings on 512 x 141 GB")
 
 
 @pytest.mark.parametrize(("recipe", "nodes", "prompts", "tokens", "later"), SUMS)
@@ -38,13 +39,17 @@ def test_the_plan_of_the_papers_recipe_is_quoted(r1: Typed, tmp_path: Path) -> N
     _quoted(_plans()[0].split("\n")[1:], printed)
 
 
-def test_the_plan_on_512_gpus_is_quoted(r1: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("memory_gb", "plan", "code"), [(80, 1, 1), (141, 2, 0)])
+def test_the_plan_on_512_gpus_is_quoted(
+    r1: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory_gb: int, plan: int, code: int
+) -> None:
     (cluster,) = re.findall(r"^```toml\n(# rl\.toml.+?)^```$", PAGE, re.M | re.S)
-    (tmp_path / "rl.toml").write_text(cluster)
+    assert cluster.count("memory_gb = 80") == 1
+    (tmp_path / "rl.toml").write_text(cluster.replace("memory_gb = 80", f"memory_gb = {memory_gb}"))
     monkeypatch.setenv("R1_CLUSTER", str(tmp_path / "rl.toml"))
     printed = r1("plan", "deepseek-r1", "--lake", str(tmp_path / "lake"))
-    assert printed[0] == 1
-    _quoted(_plans()[1].split("\n"), printed)
+    assert printed[0] == code
+    _quoted(_plans()[plan].split("\n"), printed)
 
 
 def _plans() -> list[str]:

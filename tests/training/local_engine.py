@@ -8,8 +8,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from r1data.generate.client import Completion, CompletionRequest, Decoding
-from training.core import Weights, load_model
+from training.core import load_model
 from training.tokens import EOS, load_tokenizer
+from training.transfer import Weights, pairs
 
 
 class LocalEngine:
@@ -28,7 +29,7 @@ class LocalEngine:
         self.holds = int(version.rpartition("-")[2])
         self.diary.append(("load", self.holds))
         if not self.deaf or not self.holds:
-            self.model.load_state_dict(weights, strict=False)
+            self.model.load_state_dict(dict(pairs(weights)), strict=False)
 
     def complete(self, requests: list[CompletionRequest], decoding: Decoding) -> list[list[Completion]]:
         self.in_flight += 1

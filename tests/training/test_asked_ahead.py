@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 from deepspeed import DeepSpeedEngine
+from safetensors.torch import load_file
 
 from r1data.endpoint import Endpoint
 from r1data.errors import EndpointError, ModelError, RecipeError
@@ -254,10 +255,11 @@ def test_server_with_other_weights_than_it_was_given_is_noticed(
     workshop: Any, base: Manifest, server: Server, tmp_path: Path
 ) -> None:
     mine, another = (ServerEngine([Endpoint(server.url, "policy")], tmp_path / n, 0) for n in ("a", "b"))
-    mine.load({}, "mine-1")
+    weights = load_file(workshop.model(base) / "model.safetensors")
+    mine.load(weights, "mine-1")
     assert weight_version(server.url) == "mine-1"
     assert mine.complete([], Decoding(1.0, 1.0, 4)) == []
-    another.load({}, "another-7")
+    another.load(weights, "another-7")
     with pytest.raises(EndpointError, match="has weights 'another-7', not 'mine-1'"):
         mine.complete([], Decoding(1.0, 1.0, 4))
 

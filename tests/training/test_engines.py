@@ -89,7 +89,7 @@ def test_a_server_that_was_started_anew_is_not_asked_before_it_has_the_weights(
     engine.load(weights_of(workshop, base), "v1")
     engine_of(servers[1:], tmp_path).load(weights_of(workshop, base), "other")
     engine.complete(ASKED, DECODING)
-    assert "weights 'other' instead of 'v1'" in str(engine.lost[servers[1].url])
+    assert "has weights 'other', not 'v1'" in str(engine.lost[servers[1].url])
     engine.load(weights_of(workshop, base), "v2")
     assert engine.lost == {}
 

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
+from r1data.child import tied
 from r1data.errors import RecipeError, StageFailed
 from r1data.events import new_run_id
 from r1data.launch import TrainingJob
@@ -102,21 +103,21 @@ def test_main_trains_and_commits(workshop: Any, corpus: Any) -> None:
     assert event["job"]["facets"]["sourceCodeLocation"]["path"] == "training/pretrain.py"
 
 
-def test_a_rank_ends_with_its_torchrun() -> None:
-    """torchrun gives each rank a session of its own: killed outright it would leave them at work."""
-    code = (
-        "import time; from training import job; job.open_job = lambda *_: print('ready', flush=True) or time.sleep(600)"
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_rank_ends_with_its_torchrun(begun: bool) -> None:
+    """torchrun gives each rank a session of its own: killed outright it would leave them, while they import too."""
+    code = "import time; from training import job\n"
+    code += (
+        "job.open_job = lambda *_: print('ready', flush=True) or time.sleep(600)\njob.run(lambda _: None, job.Params)"
     )
-    code += "; job.run(lambda _: None, job.Params)"
     rank = [sys.executable, "-c", code, "--recipe", "smoke", "--node", "base", "--lake", "none"]
-    parent = "import subprocess, sys, time; child = subprocess.Popen(sys.argv[1:], start_new_session=True);"
+    parent = "import subprocess, sys; child = subprocess.Popen(sys.argv[1:], start_new_session=True);"
     parent += "print(child.pid, flush=True); child.wait()"
-    env = {**os.environ, TORCHRUN: "1"}
-    with subprocess.Popen(
-        [sys.executable, "-c", parent, *rank], env=env, stdout=subprocess.PIPE, text=True
-    ) as torchrun:
+    command, env = tied([sys.executable, "-c", parent, *rank]), {**os.environ, TORCHRUN: "1"}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as torchrun:
         assert torchrun.stdout is not None
         pid = int(torchrun.stdout.readline())
-        assert torchrun.stdout.readline() == "ready\n"
+        if begun:
+            assert torchrun.stdout.readline() == "ready\n"
         torchrun.kill()
-    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 10)
+    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 60)

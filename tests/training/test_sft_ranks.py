@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[2]
 LOSS, WEIGHTS = 1e-5, 1e-5  # seen: 1e-6 and 6e-7
 ROUGH_LOSS, ROUGH_WEIGHTS = 0.005, 0.02  # of bf16; seen: 0.0012
+NORM, ROUGH_NORM = 1e-4, 0.05
 LENGTH = 64
 
 
@@ -38,8 +39,8 @@ def told(stage: int, packed: bool, dtype: str = "float32") -> SftParams:
 
 def trained(
     workshop: Any, base: Manifest, examples: Manifest, ranks: int, asked: list[SftParams]
-) -> list[tuple[list[float], dict[str, torch.Tensor]]]:
-    """(losses, weights) of each."""
+) -> list[tuple[list[float], list[float], dict[str, torch.Tensor]]]:
+    """(losses, norms of the gradient, weights) of each."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"] if ranks > 1 else []
     main = [str(ROOT / "tests" / "training" / "sft_on_ranks.py"), workshop.lake.url, base.path, examples.path]
     command = [sys.executable, *torchrun, *main, str(workshop.folder / f"scratch-{ranks}")]
@@ -51,23 +52,27 @@ def trained(
     for params in asked:
         folder = workshop.job("dev", "sft", params, {"init": base, "examples": examples}).folder
         metrics = pl.read_parquet(workshop.lake.path(f"{folder}/metrics.parquet")).sort("step")
-        losses = metrics.filter(pl.col("metric") == "loss")["value"].to_list()
-        found.append((losses, load_file(workshop.lake.path(f"{folder}/model.safetensors"))))
+        told_of = {n: metrics.filter(pl.col("metric") == n)["value"].to_list() for n in ("loss", "grad_norm")}
+        found.append(
+            (told_of["loss"], told_of["grad_norm"], load_file(workshop.lake.path(f"{folder}/model.safetensors")))
+        )
     return found
 
 
 def test_ranks_stages_and_packing_change_nothing(workshop: Any, base: Manifest) -> None:
     examples = workshop.examples(32)
-    (losses, weights), *_ = trained(workshop, base, examples, 1, [told(0, packed=False)])
+    (losses, norms, weights), *_ = trained(workshop, base, examples, 1, [told(0, packed=False)])
     assert len(losses) == 8
     assert losses[-1] < losses[0]
     alone = [told(0, packed=True), told(3, packed=True)]
     several = [told(stage, packed) for stage, packed in ((0, True), (1, False), (2, False), (2, True), (3, True))]
     several += [told(stage, True, "bfloat16") for stage in (0, 2, 3)]
     for ranks, asked in ((1, alone), (2, several)):
-        for params, (found, made) in zip(asked, trained(workshop, base, examples, ranks, asked), strict=True):
+        for params, (found, steep, made) in zip(asked, trained(workshop, base, examples, ranks, asked), strict=True):
             rough = params.optimizer.dtype == "bfloat16"
             gap = max(abs(a - b) for a, b in zip(found, losses, strict=True))
+            tilt = max(abs(a / b - 1) for a, b in zip(steep, norms, strict=True))
             apart = max(float((made[n].float() - weights[n]).abs().max()) for n in weights)
             assert gap < (ROUGH_LOSS if rough else LOSS)
+            assert tilt < (ROUGH_NORM if rough else NORM)
             assert apart < (ROUGH_WEIGHTS if rough else WEIGHTS)
