@@ -158,7 +158,8 @@ class Stand:
         key = node.key({role: resolve(lake, f"{self.recipe.name}/{n}").digest for role, n in node.inputs.items()})
         assert node.step.module is not None, names
         module, key = ("tests.training.mains", "") if "," in names else (node.step.module, key)
-        return TrainingJob(module, str(self.file), names, lake.url, key, self.folder / "scratch", urls, "policy")
+        models = ("policy",) * len(urls)
+        return TrainingJob(module, str(self.file), names, lake.url, key, self.folder / "scratch", urls, models)
 
     def folder_of(self, name: str) -> str:
         """Where a node's checkpoint goes in the lake."""

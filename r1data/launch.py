@@ -26,6 +26,7 @@ from r1data.telemetry import SWITCHES
 Child = subprocess.Popen[str]
 TAIL = 15
 STOP_S = ClusterParams().stop_s
+RAY_S = 30.0
 ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "OMP_NUM_THREADS": "1",
@@ -48,7 +49,7 @@ class TrainingJob:
     key: str
     scratch: Path
     engine_urls: tuple[str, ...] = ()
-    engine_model: str = ""
+    engine_models: tuple[str, ...] = ()
     sync_bucket_mb: int = 256
     rollouts: str = "server"
     run: Run | None = None
@@ -58,8 +59,8 @@ class TrainingJob:
         told = [self.module, "--recipe", self.recipe, "--node", self.node, "--lake", self.lake]
         told += ["--key", self.key, "--scratch", str(self.scratch)]
         told += ["--sync-bucket-mb", str(self.sync_bucket_mb)]
-        for url in self.engine_urls:
-            told += ["--engine-url", url, "--engine-model", self.engine_model]
+        for url, model in zip(self.engine_urls, self.engine_models, strict=True):
+            told += ["--engine-url", url, "--engine-model", model]
         if self.rollouts == "hf":
             told += ["--rollouts", "hf"]
         if self.run:
@@ -79,12 +80,17 @@ def launch(
     While it runs it is in `children`, by which others can end it.
     """
     command = _on_ray(job, cluster) if cluster.kind == "ray" else _here(job, python, cluster.ranks)
-    tail = run_child(command, report, children, cluster.stop_s)
+    tail = run_child(command, report, children, stop_s(cluster))
     if tail is not None:
         raise StageFailed(
             f"{job.node}: {job.module} failed. Its last lines:\n" + "\n".join(f"    {line}" for line in tail),
             f"mend the cause and run again: it resumes from its last saved state in {job.scratch}",
         )
+
+
+def stop_s(cluster: ClusterParams) -> float:
+    """How long a training's process has to end; the one that hands it to Ray waits until Ray has ended the ranks."""
+    return cluster.stop_s + (RAY_S if cluster.kind == "ray" else 0.0)
 
 
 def _here(job: TrainingJob, python: str, ranks: int) -> list[str]:

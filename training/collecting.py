@@ -41,8 +41,8 @@ class NotRecorded(Exception):
 class Probed(Protocol):
     """An engine that tells log-probs of prompts."""
 
-    def prompt_logprobs(self, token_ids: list[int]) -> list[float]:
-        """Those of all tokens but the first; [] where it has none."""
+    def prompt_logprobs(self, token_ids: list[int]) -> list[list[float]]:
+        """Those of all tokens but the first, by each of its servers."""
         ...
 
 
@@ -104,10 +104,14 @@ def _batch(asks: list[Ask], samples: list[Sample], group: int, wanted: Extra) ->
     return (useful[0], useful[1]), batch
 
 
-def part_of(recorded: list[Sample], asks: list[Ask], first: int) -> list[Sample]:
-    """The recorded answers of a round; `NotRecorded` where there are none."""
+def part_of(recorded: list[Sample], params: GrpoParams, step: int, asks: list[Ask], first: int) -> list[Sample]:
+    """The recorded answers of a round; `NotRecorded` where there are none, or of other prompts.
+
+    Prompts are others where an earlier step was asked anew and needed more or fewer of them: seeds tell.
+    """
     found = [s for s in recorded if first <= s.ask < len(asks)]
-    if not found:
+    seeds = [r.seed for r in requests_of(asks, params, step)]
+    if not found or any(s.seed - s.index != seeds[s.ask] for s in found):
         raise NotRecorded
     return found
 
@@ -126,6 +130,7 @@ class Collector:
     loaded: int | None = None  # step of the weights that the engine has
     waited: float = 0.0
     ahead: Future[None] | None = None
+    ended: bool = False
 
     def __post_init__(self) -> None:
         self.trainer.before_save = self.settle
@@ -169,8 +174,17 @@ class Collector:
         return waited
 
     def close(self) -> None:
-        """What is still in flight is waited for and written down: a run after this one need not ask it again."""
+        """The round in flight is waited for and written down: a run after this one need not ask it again."""
+        self.ended = True
         self.thread.shutdown()
+
+    def forget(self, step: int) -> None:
+        """Throw away what the engine gave by other weights than it said: a step's record, and what was asked since."""
+        self.close()
+        mine = self._path(step)
+        for path in mine.parent.glob("step-*.parquet") if self.trainer.rank == 0 else ():
+            if path.name >= mine.name:
+                path.unlink()
 
     def untrained(self) -> dict[str, int]:
         """For the manifest, once closed: samples asked ahead of a step that did not come, as a rule ended the stage."""
@@ -209,11 +223,11 @@ class Collector:
         def answers(asks: list[Ask], first: int) -> list[Sample]:
             nonlocal recorded
             try:
-                return part_of(recorded, asks, first)
+                return part_of(recorded, self.params, step, asks, first)
             except NotRecorded:
                 self._load()
             found: list[Sample] = self._everywhere(self._asked(asks, step, first))
-            recorded = [*recorded, *found]
+            recorded = [*(s for s in recorded if s.ask < first), *found]
             if self.trainer.rank == 0:
                 save_rollouts(self._path(step), recorded)
             return found
@@ -231,7 +245,7 @@ class Collector:
 
     def _whole(self, step: int, before: Extra, recorded: list[Sample]) -> bool:
         try:
-            collected(self.prompts, self.params, step, before, partial(part_of, recorded))
+            collected(self.prompts, self.params, step, before, partial(part_of, recorded, self.params, step))
         except NotRecorded:
             return False
         return True
@@ -242,10 +256,12 @@ class Collector:
         def answers(asks: list[Ask], first: int) -> list[Sample]:
             nonlocal recorded
             try:
-                return part_of(recorded, asks, first)
+                return part_of(recorded, self.params, step, asks, first)
             except NotRecorded:
+                if self.ended:  # what is written down so far is
+                    raise
                 found = self._asked(asks, step, first) or []
-            recorded = [*recorded, *found]
+            recorded = [*(s for s in recorded if s.ask < first), *found]
             save_rollouts(self._path(step), recorded)
             return found
 
@@ -267,10 +283,17 @@ class Collector:
         told = probe(self.trainer.engine, self.tokenizer, self.prompts.probe_texts())
         if self.trainer.rank:
             return
-        gaps = [0.0]
+        gaps: dict[int, list[float]] = {}
         for ids, own in zip(told["prompts"], told["logprobs"], strict=True):
-            gaps += [abs(a - b) for a, b in zip(engine.prompt_logprobs(ids), own, strict=False)]
-        mean = sum(gaps) / max(1, len(gaps) - 1)
+            for server, given in enumerate(engine.prompt_logprobs(ids)):
+                if len(given) != len(own):
+                    raise EndpointError(
+                        f"the engine gave {len(given)} log-probs of a prompt of {len(own) + 1} tokens: whether it has "
+                        "the new weights cannot be told",
+                        "set max_staleness = 0, or take a server that gives prompt_logprobs",
+                    )
+                gaps.setdefault(server, []).extend(abs(a - b) for a, b in zip(given, own, strict=True))
+        mean = max((sum(g) / max(1, len(g)) for g in gaps.values()), default=0.0)
         if not mean <= self.params.max_mismatch:
             raise ModelError(
                 f"trainer and engine log-probs of prompts differ by {mean:.4f} nats a token right after new weights, "

@@ -3,6 +3,7 @@
 Losses are parts of one global loss: what all ranks and micro-batches hand to `backward` sums to it.
 """
 
+import datetime as dt
 import json
 import math
 import os
@@ -36,6 +37,7 @@ NO_ROOM = "make room there (a state takes about three times the model) and run a
 SHOWN = 4
 FRESH = "score.weight"  # the head that a reward model gets here
 LEFT = ("lm_head.weight",)  # and the one that it has no use for
+PATIENCE = dt.timedelta(hours=2)  # ranks wait for rank 0's rollouts; if one dies torchrun ends the others
 VOLATILE = ("elapsed_s", "step_seconds", "memory_mb", "tokens_per_second", "waiting_s")
 
 
@@ -49,7 +51,7 @@ def start(seed: int) -> tuple[int, int]:
     if not dist.is_initialized():
         # ours before DeepSpeed's: its own passes a device id, which hangs with a second group
         if "MASTER_ADDR" in os.environ:
-            dist.init_process_group(backend)
+            dist.init_process_group(backend, timeout=PATIENCE)
         else:  # alone, it needs no port
             store = dist.HashStore()  # type: ignore[attr-defined]
             dist.init_process_group(backend, store=store, rank=0, world_size=1)

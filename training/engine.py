@@ -7,7 +7,7 @@ made.
 import os
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 
 from r1data.endpoint import Endpoint, on_loopback
-from r1data.errors import EndpointError
+from r1data.errors import EndpointError, ModelError
 from r1data.generate.client import DOWN_S, Completion, CompletionRequest, Decoding, completions
 from r1data.generate.router import Backend
 from r1data.generate.weights import prompt_logprobs, update_all, weight_version
@@ -78,26 +78,49 @@ class ServerEngine:
             del self.lost[url]
 
     def complete(self, requests: list[CompletionRequest], decoding: Decoding) -> list[list[Completion]]:
-        """Asked over HTTP, of whichever server has least to do: seeds are the requests' own."""
+        """Asked over HTTP, of whichever server has least to do: seeds are the requests' own.
+
+        `ModelError` where a server has other weights afterwards.
+        """
         if self.rank != 0:
             return []
         holding = [e for e in self.endpoints if e.url not in self.lost and self._holds(e)]
         if not holding:
             raise next(iter(self.lost.values()))
-        backends = [Backend(e, partial(_still_holding, e, self.version)) for e in holding]
-        return completions(backends, requests, decoding, in_flight=IN_FLIGHT * len(backends))
+        backends = [Backend(e, partial(self._revived, e)) for e in holding]
+        answers = completions(backends, requests, decoding, in_flight=IN_FLIGHT * len(backends))
+        for endpoint in holding:
+            self._check_after(endpoint)
+        return answers
 
-    def prompt_logprobs(self, token_ids: list[int]) -> list[float]:
-        """Those of all tokens but the first, of the first server that has the weights; [] where it has none."""
-        asked = next(e for e in self.endpoints if e.url not in self.lost)
-        return prompt_logprobs(asked.url, asked.model, token_ids)
+    def prompt_logprobs(self, token_ids: list[int]) -> list[list[float]]:
+        """Those of all tokens but the first, by each server that has the weights; [] of one that has none."""
+        return [prompt_logprobs(e.url, e.model, token_ids) for e in self.endpoints if e.url not in self.lost]
+
+    def _revived(self, endpoint: Endpoint) -> Endpoint:
+        """The server, if it still has the weights; else it is lost until the next update."""
+        try:
+            return _still_holding(endpoint, self.version)
+        except EndpointError as e:
+            self._lose(endpoint.url, e)
+            raise
+
+    def _check_after(self, endpoint: Endpoint) -> None:
+        """One that is lost, or gone by now, answered with the weights it had before."""
+        try:
+            held = "" if endpoint.url in self.lost else weight_version(endpoint.url)
+        except EndpointError:
+            return
+        if held not in ("", self.version):
+            raise ModelError(
+                f"{endpoint.url}: answered with weights {held!r}, was given {self.version!r}",
+                "another training uses this server, or it was started anew: these answers are thrown away",
+            )
 
     def _holds(self, endpoint: Endpoint) -> bool:
         """Whether the server has the weights of the last update; else it is lost until the next."""
-        try:
-            _still_holding(endpoint, self.version)
-        except EndpointError as e:
-            self._lose(endpoint.url, e)
+        with suppress(EndpointError):
+            self._revived(endpoint)
         return endpoint.url not in self.lost
 
     def _lose(self, url: str, error: EndpointError) -> None:

@@ -32,7 +32,6 @@ from training.loading import load_trained
 from training.policy import PolicyStep
 from training.prompts import Prompts
 from training.reference import Reference
-from training.rollout import rollouts_file
 from training.rollouts_table import rollouts_table
 from training.stopping import reason_to_stop
 from training.tokens import encode, load_tokenizer
@@ -105,7 +104,7 @@ def _learn(policy: PolicyStep, found: Collected, collector: Collector) -> dict[s
             kl = {"kl": sum(divergences) / sum(len(s.token_ids) for s in found.chosen)}
         told = policy.update(step, advantages_of(penalised(found.chosen, params), params)) | kl
     except ModelError as e:
-        rollouts_file(collector.job.scratch, step).unlink(missing_ok=True)  # drawn from other weights
+        collector.forget(step)
         # rollouts of an earlier step's weights would be compared with log-probs under those, and named after them
         where = f"step {step + 1}, sampled with weights {collector.version(found.chosen[0].weights)}"
         raise StageFailed(f"{where}: {e.args[0]}", e.remedy) from e

@@ -104,11 +104,23 @@ def open_job(arguments: argparse.Namespace, kind: type[Params]) -> Job:
             f"{node.name}: asked for key {arguments.key}, but its inputs and params give {key}",
             "an input's ref moved in between: run the plan again",
         )
-    endpoints = tuple(Endpoint(url, arguments.engine_model) for url in arguments.engine_url or ())
     scratch = Path(arguments.scratch) / node.name / key
     scratch.mkdir(parents=True, exist_ok=True)
-    where = (endpoints, arguments.sync_bucket_mb, arguments.rollouts)
+    where = (_endpoints(arguments), arguments.sync_bucket_mb, arguments.rollouts)
     return Job(recipe.name, node, lake, inputs, key, scratch, *where, judge=recipe.judge)
+
+
+def _endpoints(arguments: argparse.Namespace) -> tuple[Endpoint, ...]:
+    """The servers of the command line, each with its model's name."""
+    urls = arguments.engine_url or ()
+    if not urls:
+        return ()
+    models = arguments.engine_model or ["policy"]
+    models = models * len(urls) if len(models) == 1 else models
+    if len(models) != len(urls):
+        remedy = "give --engine-model once, or once for each --engine-url"
+        raise RecipeError(f"{len(urls)} servers, but {len(models)} names of models", remedy)
+    return tuple(Endpoint(url, model) for url, model in zip(urls, models, strict=True))
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -124,7 +136,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scratch", default=".scratch", help="local folder for saved states")
     engine = "vLLM server for rollouts, once for each; without one they are this process's"
     parser.add_argument("--engine-url", action="append", help=engine)
-    parser.add_argument("--engine-model", default="policy", help="the model name that they serve")
+    told = "the model name that they serve (policy), or each one's"
+    parser.add_argument("--engine-model", action="append", help=told)
     parser.add_argument("--sync-bucket-mb", type=int, default=256, help="weights on their way to engines at a time")
     how = "without --engine-url: by vLLM in this process, or by transformers"
     parser.add_argument("--rollouts", choices=["in_process", "hf"], default="in_process", help=how)

@@ -21,7 +21,7 @@ def rollouts_table(job: Job, params: GrpoParams, prompts: Prompts, steps: int) -
     for step in range(steps):
         recorded = load_rollouts(rollouts_file(job.scratch, step))
         assert recorded is not None, f"step {step}: rollouts were not written down"
-        asked = collected(prompts, params, step, before, partial(part_of, recorded))
+        asked = collected(prompts, params, step, before, partial(part_of, recorded, params, step))
         before = (before[0] + asked.extra[0], before[1] + asked.extra[1])
         asks, samples = asked.asks, penalised(asked.samples, params)
         rows += [

@@ -43,9 +43,9 @@ class LocalEngine:
             self.in_flight -= 1
 
     @torch.no_grad()
-    def prompt_logprobs(self, token_ids: list[int]) -> list[float]:
+    def prompt_logprobs(self, token_ids: list[int]) -> list[list[float]]:
         logits = self.model(input_ids=torch.tensor([token_ids])).logits[0].log_softmax(-1)
-        return [float(logits[i, t]) for i, t in enumerate(token_ids[1:])]
+        return [[float(logits[i, t]) for i, t in enumerate(token_ids[1:])]]
 
     @torch.no_grad()
     def _children(self, request: CompletionRequest, decoding: Decoding) -> list[Completion]:

@@ -247,7 +247,7 @@ def test_what_was_asked_for_a_step_that_does_not_come_is_counted(bench: Bench) -
 
 
 def test_samples_of_older_weights_need_their_log_probs(workshop: Any, base: Manifest, server: Server) -> None:
-    with pytest.raises(EndpointError, match="without log-probs"):
+    with pytest.raises(EndpointError, match="whether it has the new weights cannot be told"):
         grpo.train(job(workshop, base, server, max_staleness=1))
 
 
@@ -261,6 +261,22 @@ def test_server_with_other_weights_than_it_was_given_is_noticed(
     assert mine.complete([], Decoding(1.0, 1.0, 4)) == []
     another.load(weights, "another-7")
     with pytest.raises(EndpointError, match="has weights 'another-7', not 'mine-1'"):
+        mine.complete([], Decoding(1.0, 1.0, 4))
+
+
+def test_answers_during_which_the_weights_changed_are_thrown_away(
+    workshop: Any, base: Manifest, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, another = (ServerEngine([Endpoint(server.url, "policy")], tmp_path / n, 0) for n in ("a", "b"))
+    weights = load_file(workshop.model(base) / "model.safetensors")
+    mine.load(weights, "mine-1")
+
+    def answered(*_: Any, **__: Any) -> list[Any]:
+        another.load(weights, "another-7")
+        return []
+
+    monkeypatch.setattr("training.engine.completions", answered)
+    with pytest.raises(ModelError, match="answered with weights 'another-7', was given 'mine-1'"):
         mine.complete([], Decoding(1.0, 1.0, 4))
 
 

@@ -24,7 +24,7 @@ from training.job import TORCHRUN, _arguments, open_job
 def arguments(workshop: Any, **changes: Any) -> Namespace:
     told = {"recipe": "smoke", "node": "base", "lake": workshop.lake.url, "key": None, "engine_url": None}
     told |= {"rollouts": "in_process", "sync_bucket_mb": 256}
-    return Namespace(**{**told, "scratch": str(workshop.folder / "scratch"), "engine_model": "policy", **changes})
+    return Namespace(**{**told, "scratch": str(workshop.folder / "scratch"), "engine_model": None, **changes})
 
 
 def with_corpus(workshop: Any, rows: Any) -> None:
@@ -44,13 +44,11 @@ def test_every_server_and_the_buckets_reach_the_job(
 ) -> None:
     with_corpus(workshop, corpus)
     key = open_job(arguments(workshop), PretrainParams).key
-    urls = ("http://127.0.0.1:1", "http://127.0.0.1:2")
-    told = TrainingJob(
-        "training.pretrain", "smoke", "base", workshop.lake.url, key, workshop.folder, urls, "policy", 64
-    )
+    urls, models = ("http://127.0.0.1:1", "http://127.0.0.1:2"), ("policy", "v1")
+    told = TrainingJob("training.pretrain", "smoke", "base", workshop.lake.url, key, workshop.folder, urls, models, 64)
     monkeypatch.setattr(sys, "argv", told.arguments())
     job = open_job(_arguments(), PretrainParams)
-    assert [(e.url, e.model) for e in job.endpoints] == [(url, "policy") for url in urls]
+    assert [(e.url, e.model) for e in job.endpoints] == list(zip(urls, models, strict=True))
     assert job.sync_bucket_mb == 64
 
 
