@@ -1,10 +1,10 @@
 """`python -m benchmarks.resume --kills 30`: trainings on two ranks killed (-9) at random, against undisturbed ones.
 
-SFT, GRPO (rollouts of a server) and reward models, by the product's launcher, torchrun and mains. A run is killed a few
-times, at a step and a fraction of a second drawn from the seed or while it starts; the victim is everything, torchrun,
-or one rank. Then it goes on to its end. Every logged metric (but `VOLATILE` ones), the rollouts and the checkpoint's
-digest are compared bit by bit with a run that nobody disturbed. A line a run, counts at the end; exit code 1 if any
-run ended otherwise.
+SFT, GRPO (rollouts of a server, or of transformers in every rank) and reward models, by the product's launcher,
+torchrun and mains. A run is killed a few times, at a step and a fraction of a second drawn from the seed or while it
+starts; the victim is everything, torchrun, or one rank. Then it goes on to its end. Every logged metric (but `VOLATILE`
+ones), the rollouts and the checkpoint's digest are compared bit by bit with a run that nobody disturbed. A line a run,
+counts at the end; exit code 1 if any run ended otherwise.
 """
 
 import argparse
@@ -53,9 +53,13 @@ SECTIONS = {
     "dev2": "steps = 6\nprompts_per_step = 4\ngroup = 4\nmax_tokens = 24\nsave_every = 2\ndynamic_sampling = 2\n"
     'kl = 0.1\nkl_place = "reward"\nkl_estimator = "k1"\nkeep = { policy = "best", window = 2 }\n'
     f"optimizer = {{ learning_rate = 1e-3, micro_batch = 2, {BFLOAT} }}",
+    # rollouts of the ranks' own model: to end early is all that it can earn
+    "student_rl": "steps = 5\nprompts_per_step = 4\ngroup = 4\nmax_tokens = 48\nsave_every = 2\nkl = 0.1\n"
+    'overlong = "penalty"\noverlong_buffer = 48\n'
+    "optimizer = { learning_rate = 1e-2, micro_batch = 2 }",
 }
 SERVED = ("zero", "dev2")
-NODES = ("dev1", "rm_helpful", "zero", "dev3", "dev2")
+NODES = ("dev1", "rm_helpful", "zero", "dev3", "dev2", "student_rl")
 VICTIMS = ("everything", "torchrun", "rank 0", "rank 1")
 START_S = 8.0
 
@@ -110,7 +114,7 @@ class Stand:
         self.file.write_text("\n\n".join(parts).replace("parallel = 2", f"ranks = {self.ranks}"), encoding="utf-8")
         self.shop = Workshop(self.folder)
         base = self._base()
-        given = {"base": base, "dev1": base, "dev3": base, "problems": self.shop.problems(12)}
+        given = {"base": base, "dev1": base, "dev3": base, "student_base": base, "problems": self.shop.problems(12)}
         given |= {"cold_start/reviewed": self.shop.examples(40), "sft_mix": self.shop.examples(64)}
         given |= {"preferences": self.shop.dataset("preferences", "preferences", preferences_frame(_pairs(60)))}
         for name, manifest in given.items():
@@ -158,8 +162,8 @@ class Stand:
         key = node.key({role: resolve(lake, f"{self.recipe.name}/{n}").digest for role, n in node.inputs.items()})
         assert node.step.module is not None, names
         module, key = ("tests.training.mains", "") if "," in names else (node.step.module, key)
-        models = ("policy",) * len(urls)
-        return TrainingJob(module, str(self.file), names, lake.url, key, self.folder / "scratch", urls, models)
+        where = (lake.url, key, self.folder / "scratch", urls, ("policy",) * len(urls))
+        return TrainingJob(module, str(self.file), names, *where, rollouts="hf")  # a server's go before
 
     def folder_of(self, name: str) -> str:
         """Where a node's checkpoint goes in the lake."""
@@ -193,10 +197,13 @@ class Stand:
             timer.join()
         return self.committed(names)
 
+    def recorded(self, name: str) -> int:
+        """Of how many steps the rollouts are written down."""
+        return len(list(self.folder.glob(f"scratch/{name}/*/rollouts/step-*.parquet")))
+
     def _end(self, children: set[Child], kill: Kill, names: str) -> None:
         """kill -9 of a launched training, or of one process of it; of everything, all that live are found first."""
-        record = self.folder / "scratch" / names.split(",")[-1]
-        while kill.recorded and children and not list(record.glob(f"*/rollouts/step-{kill.recorded - 1:06d}.parquet")):
+        while kill.recorded and children and self.recorded(names.split(",")[-1]) < kill.recorded:
             time.sleep(0.01)
         for child in list(children):
             with suppress(psutil.NoSuchProcess):  # it ended by itself

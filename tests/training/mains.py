@@ -13,6 +13,8 @@ from r1data.recipe import load_recipe
 from r1data.stages import node_named
 from training.job import open_job, run
 
+IN_PROCESS = ("student_rl",)  # no engine's address for these: --rollouts says where theirs come from
+
 
 def main() -> int:
     """Each by its real main; its exit status if that is not 0."""
@@ -25,7 +27,8 @@ def main() -> int:
         if job.lake.exists(f"{job.folder}/{MANIFEST}"):
             continue
         assert node.step.module is not None, name
-        sys.argv = [given[0], *(word for pair in {**told, "--node": name}.items() for word in pair)]
+        own = {n: v for n, v in told.items() if name not in IN_PROCESS or not n.startswith("--engine")}
+        sys.argv = [given[0], *(word for pair in {**own, "--node": name}.items() for word in pair)]
         if code := run(importlib.import_module(node.step.module).train, kind):
             return code
     return 0
