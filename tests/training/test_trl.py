@@ -52,6 +52,7 @@ class Undriven:
 
     engine: Any
     moved: dict[str, torch.Tensor]
+    step: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     losses: list[float] = field(default_factory=lambda: [0.0])
 
