@@ -6,7 +6,7 @@ made.
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -151,6 +151,21 @@ def _still_holding(endpoint: Endpoint, version: str) -> Endpoint:
     )
 
 
+def shared_out(
+    requests: list[CompletionRequest],
+    answers: Callable[[list[CompletionRequest]], list[list[Completion]]],
+    rank: int,
+    world: int,
+) -> list[list[Completion]]:
+    """Every rank answers its share; all answers on each, in the order of the requests."""
+    mine = answers(requests[rank::world])
+    if world == 1:
+        return mine
+    parts: list[Any] = [None] * world
+    dist.all_gather_object(parts, mine)
+    return [parts[i % world][i // world] for i in range(len(requests))]
+
+
 class InProcessEngine:
     """vLLM in this process; each rank answers its share of the requests."""
 
@@ -191,12 +206,7 @@ class InProcessEngine:
 
     def complete(self, requests: list[CompletionRequest], decoding: Decoding) -> list[list[Completion]]:
         """Every rank its share, gathered."""
-        mine = self._answers(requests[self.rank :: self.world], decoding)
-        if self.world == 1:
-            return mine
-        parts: list[Any] = [None] * self.world
-        dist.all_gather_object(parts, mine)
-        return [parts[i % self.world][i // self.world] for i in range(len(requests))]
+        return shared_out(requests, partial(self._answers, decoding=decoding), self.rank, self.world)
 
     def _answers(self, requests: list[CompletionRequest], decoding: Decoding) -> list[list[Completion]]:
         from vllm import SamplingParams

@@ -5,17 +5,18 @@ it is the same in whatever batch it was in, but for rounding in the logits.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from r1data.errors import ContextOverflow, ModelError
 from r1data.generate.client import Completion, CompletionRequest, Decoding
 from r1data.sizing import HF_ROWS, HF_TOKENS
 from training.core import load_model
+from training.engine import shared_out
 from training.tokens import encode, load_tokenizer
 from training.transfer import Weights, pairs
 
@@ -65,12 +66,7 @@ class HfEngine:
     @torch.inference_mode()
     def complete(self, requests: list[CompletionRequest], decoding: Decoding) -> list[list[Completion]]:
         """Every rank its share, gathered."""
-        mine = self._answers(requests[self.rank :: self.world], decoding)
-        if self.world == 1:
-            return mine
-        parts: list[Any] = [None] * self.world
-        dist.all_gather_object(parts, mine)
-        return [parts[i % self.world][i // self.world] for i in range(len(requests))]
+        return shared_out(requests, partial(self._answers, decoding=decoding), self.rank, self.world)
 
     def close(self) -> None:
         """Its memory goes with it."""
