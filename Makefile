@@ -31,9 +31,9 @@ up down deploy: install
 	@$(BIN)/python -m flows.ops $@
 
 test: install
-	@$(PYTEST) -m "not slow"
+	@$(PYTEST) -m "not slow" -n 2
 
-# Two at a time: they mostly wait for servers. pytest ends with 5 where nothing is marked slow
+# Slow ones mostly wait for servers, those of one file on one worker. pytest ends with 5 where nothing is marked slow
 slow: install
 	@$(PYTEST) -m slow -n 2 --dist loadfile || [ $$? -eq 5 ]
 
