@@ -3,8 +3,9 @@
 python -m benchmarks.weight_sync [fake] [MILLIONS ...]     (1 10 100, of 1 10 100 500; a server each, a minute or two)
 
 Random Qwen2 models in bf16. The trainer's side is a process of its own for each model; its peak memory is told beyond
-the model itself. `whole`: a bucket larger than the model, which is what there is without buckets. `fake`: a server that
-reads the headers alone, so that the seconds are the trainer's own.
+the model itself. `whole`: a bucket larger than the model, which is what there is without buckets. By files, and over a
+process group (gloo) at the middle size of bucket. `fake`: a server that reads the headers of files alone, so that the
+seconds are the trainer's own.
 """
 
 import subprocess
@@ -21,8 +22,10 @@ from r1data.generate.server import Engine, start_server
 from r1data.recipe import EngineParams
 from r1data.training_params import ArchitectureParams
 from training.engine import ServerEngine
+from training.groups import Groups
 from training.pretrain import configuration
 from training.tokens import trained_tokenizer
+from training.transfer import Files
 
 TEXTS = ["User: 23+45=?\nAssistant:\n<think>3 plus 5 is 8</think><answer>68</answer>"] * 30
 # (hidden size, layers) of about so many million parameters: 12 x hidden^2 a layer
@@ -33,7 +36,7 @@ ROUNDS = 3
 
 def main(engine: Engine, millions: list[int]) -> None:
     """A row a model and bucket."""
-    print("million parameters | MB | bucket MB | sync s | MB/s | peak MB beyond the model", flush=True)
+    print("million parameters | MB | over | bucket MB | sync s | MB/s | peak MB beyond the model", flush=True)
     for size in millions:
         with tempfile.TemporaryDirectory() as folder:
             _model(Path(folder), *SHAPES[size])
@@ -41,7 +44,7 @@ def main(engine: Engine, millions: list[int]) -> None:
             params = EngineParams(dtype="bfloat16", arguments=arguments, ready_s=900)
             server = start_server(Path(folder), engine, sys.executable, Path(folder) / "log", params)
             try:
-                command = [sys.executable, "-m", "benchmarks.weight_sync", "trainer", folder, server.url]
+                command = [sys.executable, "-m", "benchmarks.weight_sync", "trainer", folder, server.url, engine]
                 subprocess.run(command, check=True)
             finally:
                 server.stop()
@@ -57,7 +60,7 @@ def _model(folder: Path, hidden: int, layers: int) -> None:
     tokenizer.save_pretrained(str(folder))
 
 
-def trainer(folder: Path, url: str) -> None:
+def trainer(folder: Path, url: str, kind: str) -> None:
     """The median of the syncs, and what the process grew by in them; the file in shared memory counts, too."""
     model = Qwen2ForCausalLM.from_pretrained(str(folder), dtype=torch.bfloat16)
     for p in model.parameters():
@@ -65,9 +68,10 @@ def trainer(folder: Path, url: str) -> None:
     mb = sum(p.nbytes for p in model.parameters()) / 1e6
     millions = sum(p.numel() for p in model.parameters()) / 1e6
     before = _memory_mb("VmRSS")
-    for bucket in BUCKETS_MB:
+    ways: list[tuple[str, Files | Groups, int]] = [("files", Files(folder), bucket) for bucket in BUCKETS_MB]
+    for over, way, bucket in ways + [("gloo", Groups("gloo"), BUCKETS_MB[1])] * (kind == "vllm"):
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-        engine = ServerEngine([Endpoint(url, "policy")], folder, 0, bucket << 20)
+        engine = ServerEngine([Endpoint(url, "policy")], 0, way, bucket << 20)
         taken = []
         for i in range(ROUNDS):
             start = time.perf_counter()
@@ -76,7 +80,9 @@ def trainer(folder: Path, url: str) -> None:
             taken.append(time.perf_counter() - start)
         seconds, size = sorted(taken)[1], "whole" if bucket == BUCKETS_MB[-1] else str(bucket)
         peak = _memory_mb("VmHWM") - before + min(mb, bucket * (1 << 20) / 1e6)
-        print(f"{millions:.1f} | {mb:.1f} | {size} | {seconds:.2f} | {mb / seconds:.0f} | {peak:.0f}", flush=True)
+        print(
+            f"{millions:.1f} | {mb:.1f} | {over} | {size} | {seconds:.2f} | {mb / seconds:.0f} | {peak:.0f}", flush=True
+        )
 
 
 def _memory_mb(name: str) -> float:
@@ -87,7 +93,7 @@ def _memory_mb(name: str) -> float:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["trainer"]:
-        trainer(Path(sys.argv[2]), sys.argv[3])
+        trainer(Path(sys.argv[2]), *sys.argv[3:])
     else:
         told = sys.argv[1:]
         main("fake" if "fake" in told else "vllm", [int(a) for a in told if a.isdigit()] or [1, 10, 100])

@@ -47,6 +47,11 @@ class ClusterParams(Params):
     )
     sync_bucket_mb: int = Field(default=256, ge=1, description="weights that are on their way to an engine at a time")
     gpu: GpuParams = GpuParams()
+    weights_over: Literal["auto", "files", "nccl", "gloo"] = Field(
+        default="auto",
+        description="how a trainer's weights reach servers: files that both see, or a process group over NCCL or gloo; "
+        "auto: NCCL from a trainer with a GPU to servers on other machines, else files",
+    )
     engine: EngineParams = EngineParams()
     budget: BudgetParams = BudgetParams()
 

@@ -51,6 +51,7 @@ class TrainingJob:
     engine_urls: tuple[str, ...] = ()
     engine_models: tuple[str, ...] = ()
     sync_bucket_mb: int = 256
+    weights_over: str = "auto"
     rollouts: str = "server"
     run: Run | None = None
 
@@ -58,7 +59,7 @@ class TrainingJob:
         """The module and its command line."""
         told = [self.module, "--recipe", self.recipe, "--node", self.node, "--lake", self.lake]
         told += ["--key", self.key, "--scratch", str(self.scratch)]
-        told += ["--sync-bucket-mb", str(self.sync_bucket_mb)]
+        told += ["--sync-bucket-mb", str(self.sync_bucket_mb), "--weights-over", self.weights_over]
         for url, model in zip(self.engine_urls, self.engine_models, strict=True):
             told += ["--engine-url", url, "--engine-model", model]
         if self.rollouts == "hf":

@@ -133,6 +133,7 @@ class LocalServices:
                 engine_urls=tuple(b.endpoint.url for b in backends or ()),
                 engine_models=tuple(b.endpoint.model for b in backends or ()),
                 sync_bucket_mb=self.recipe.cluster.sync_bucket_mb,
+                weights_over=self.recipe.cluster.weights_over,
                 rollouts=self.recipe.cluster.rollouts if node.step.name == "grpo" else "server",
                 run=RUN.get(),
             )

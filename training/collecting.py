@@ -273,7 +273,7 @@ class Collector:
         if self.loaded == now:
             return
         self.loaded = None
-        self.engine.load(self.trainer.named_weights(), self.version(now))
+        self.engine.load(self.trainer.named_weights(self.engine.device), self.version(now))
         if self.params.max_staleness and isinstance(self.engine, Probed):
             self._check_load(self.engine)
         self.loaded = now

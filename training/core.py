@@ -258,12 +258,12 @@ class Trainer:
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         self.asked_to_stop = True
 
-    def named_weights(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """Every parameter whole, by name, in main memory; collective under ZeRO-3."""
+    def named_weights(self, device: str = "cpu") -> Iterator[tuple[str, torch.Tensor]]:
+        """A copy of every parameter, whole, by name; collective under ZeRO-3."""
         for name, parameter in self.engine.module.named_parameters():
             whole = deepspeed.zero.GatheredParameters([parameter]) if hasattr(parameter, "ds_id") else nullcontext()
             with whole:
-                yield name, parameter.detach().to("cpu", copy=True)
+                yield name, parameter.detach().to(device, copy=True)
 
     def gathered(self) -> Weights:
         """All of `named_weights` on rank 0; other ranks help and keep nothing."""

@@ -6,7 +6,7 @@ made.
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -15,22 +15,25 @@ from typing import Any, Protocol
 import torch
 import torch.distributed as dist
 
-from r1data.endpoint import Endpoint, on_loopback
+from r1data.endpoint import Endpoint
 from r1data.errors import EndpointError, ModelError
 from r1data.generate.client import DOWN_S, Completion, CompletionRequest, Decoding, completions
 from r1data.generate.router import Backend
 from r1data.generate.weights import prompt_logprobs, update_all, weight_version
-from training.transfer import Weights, bucket_files, pairs
+from training.groups import Groups
+from training.transfer import Files, Weights, buckets, pairs
 
 CPU_CACHE_BYTES = 256 << 20
 IN_FLIGHT = 64  # requests that a server has at a time
 
 
 class Engine(Protocol):
-    """Samples from the weights it was given last."""
+    """Samples from the weights it was given last; `device`: where it wants the next ones."""
+
+    device: str
 
     def load(self, weights: Weights, version: str) -> None:
-        """Take new weights: (name, tensor) of every parameter in main memory, as an iterator or a mapping.
+        """Take new weights: (name, tensor) of every parameter on `device`, as an iterator or a mapping.
 
         Called on every rank. Every rank goes through the whole iterator, since gathering a sharded parameter is
         collective; a tensor is the engine's until it asks for the next. `ModelError`: they do not fit the model.
@@ -53,23 +56,23 @@ class ServerEngine:
     with the others. The `EndpointError` of the last one ends it.
     """
 
-    def __init__(self, endpoints: Sequence[Endpoint], scratch: Path, rank: int, bucket_bytes: int = 256 << 20) -> None:
-        self.endpoints, self.scratch, self.rank = tuple(endpoints), scratch, rank
-        self.bucket_bytes = bucket_bytes
+    def __init__(
+        self, endpoints: Sequence[Endpoint], rank: int, way: Files | Groups, bucket_bytes: int = 256 << 20
+    ) -> None:
+        self.endpoints, self.rank, self.way = tuple(endpoints), rank, way
+        self.device, self.bucket_bytes = way.device, bucket_bytes
         self.version = ""
         self.lost: dict[str, EndpointError] = {}
 
     def load(self, weights: Weights, version: str) -> None:
-        """Bucket by bucket, to all servers at the same time, through files that they see."""
+        """Bucket by bucket, to all servers at the same time."""
         if self.rank != 0:
             for _ in pairs(weights):
                 pass
             return
-        urls = [e.url for e in self.endpoints]
-        abroad = not all(on_loopback(url) for url in urls)
-        files = bucket_files(weights, self.bucket_bytes, self.scratch, self.rank, shared=abroad)
-        with closing(files):
-            lost = update_all(urls, files, version)
+        parcels: Generator[Any] = self.way.parcels(weights, self.bucket_bytes)
+        with closing(parcels):
+            lost = update_all([e.url for e in self.endpoints], parcels, version, self.way)
         self.version = version
         for url, error in lost.items():
             self._lose(url, error)
@@ -130,6 +133,7 @@ class ServerEngine:
 
     def close(self) -> None:
         """The servers are their owner's."""
+        self.way.close()
 
 
 def _still_holding(endpoint: Endpoint, version: str) -> Endpoint:
@@ -169,15 +173,13 @@ def shared_out(
 class InProcessEngine:
     """vLLM in this process; each rank answers its share of the requests."""
 
-    def __init__(
-        self, folder: Path, dtype: str, scratch: Path, rank: int, world: int, bucket_bytes: int = 256 << 20
-    ) -> None:
+    def __init__(self, folder: Path, dtype: str, rank: int, world: int, bucket_bytes: int = 256 << 20) -> None:
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # else the engine is a process of its own
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         from vllm import LLM
 
-        self.scratch, self.rank, self.world = scratch, rank, world
-        self.bucket_bytes = bucket_bytes
+        self.rank, self.world, self.bucket_bytes = rank, world, bucket_bytes
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
         # on CPU vLLM would take a share of the machine's memory, on a GPU the trainer needs the rest
         place: dict[str, Any] = {"gpu_memory_utilization": 0.3}
         if not torch.cuda.is_available():  # eager and whole prefills as in the server's VLLM_FLAGS
@@ -189,18 +191,21 @@ class InProcessEngine:
             dtype=dtype,
             logprobs_mode="processed_logprobs",
             worker_extension_cls="training.vllm_ext.WorkerExtension",
-            weight_transfer_config={"backend": "shm"},
+            weight_transfer_config={"backend": "r1"},
             generation_config="vllm",
             **place,
         )
         self.llm.init_weight_transfer_engine({"init_info": {}})
 
     def load(self, weights: Weights, version: str) -> None:
-        """The server's update, by calls."""
+        """The server's update, by calls; the worker is in this process and takes the tensors themselves."""
+        from training.vllm_ext import HANDED
+
         self.llm.start_weight_update()
-        with closing(bucket_files(weights, self.bucket_bytes, self.scratch, self.rank)) as files:
-            for path in files:
-                self.llm.update_weights({"update_info": {"path": str(path)}})
+        for bucket in buckets(weights, self.bucket_bytes):
+            HANDED.append(dict(bucket))
+            bucket.clear()
+            self.llm.update_weights({"update_info": {"handed": True}})
         self.llm.finish_weight_update(weight_version=version)
         self.llm.reset_prefix_cache()
 

@@ -12,8 +12,10 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import torch
 from transformers import AutoModelForCausalLM
 
+from r1data.endpoint import on_loopback
 from r1data.errors import ModelError, RecipeError, StageFailed
 from r1data.runner import frame_of
 from r1data.training_params import GrpoParams
@@ -25,6 +27,7 @@ from training.core import Trainer, start
 from training.drift import Drift
 from training.engine import Engine, InProcessEngine, ServerEngine
 from training.grading import Grader, advantages_of, measures_of, penalised
+from training.groups import Groups
 from training.hf_engine import HfEngine
 from training.job import Job, run
 from training.keeper import Keeper
@@ -35,6 +38,7 @@ from training.reference import Reference
 from training.rollouts_table import rollouts_table
 from training.stopping import reason_to_stop
 from training.tokens import encode, load_tokenizer
+from training.transfer import Files
 
 
 def train(job: Job) -> None:
@@ -116,10 +120,22 @@ def _engine(job: Job, params: GrpoParams, folder: Path, rank: int, world: int) -
     """The servers of the command line, else vLLM or transformers in this process."""
     bucket_bytes = job.sync_bucket_mb << 20
     if job.endpoints:
-        return ServerEngine(job.endpoints, job.scratch, rank, bucket_bytes)
+        return ServerEngine(job.endpoints, rank, _way(job), bucket_bytes)
     if job.rollouts == "hf":
         return HfEngine(folder, params.optimizer.dtype, rank, world)
-    return InProcessEngine(folder, params.optimizer.dtype, job.scratch, rank, world, bucket_bytes)
+    return InProcessEngine(folder, params.optimizer.dtype, rank, world, bucket_bytes)
+
+
+def _way(job: Job) -> Files | Groups:
+    """How weights reach the servers."""
+    abroad = not all(on_loopback(e.url) for e in job.endpoints)
+    over = job.weights_over
+    if over == "auto":
+        over = "nccl" if torch.cuda.is_available() and abroad else "files"
+    if over == "nccl" and not torch.cuda.is_available():
+        told = f"{job.node.name}: weights over NCCL, but this machine's trainer has no GPU"
+        raise RecipeError(told, 'set [cluster] weights_over = "files" or "gloo"')
+    return Files(job.scratch, shared=abroad) if over == "files" else Groups(over)
 
 
 def _check(job: Job, params: GrpoParams) -> None:

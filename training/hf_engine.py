@@ -41,7 +41,7 @@ class HfEngine:
 
     def __init__(self, folder: Path, dtype: str, rank: int, world: int, rows: int = HF_ROWS) -> None:
         self.rank, self.world, self.rows = rank, world, rows
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model: Any = load_model(AutoModelForCausalLM, folder, dtype).eval().requires_grad_(False).to(self.device)
         self.tokenizer = load_tokenizer(folder)
         told = self.model.generation_config.eos_token_id

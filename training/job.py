@@ -45,6 +45,7 @@ class Job:
     endpoints: tuple[Endpoint, ...] = ()
     sync_bucket_mb: int = 256
     rollouts: str = "in_process"
+    weights_over: str = "auto"
     judge: JudgeParams | None = None
 
     @property
@@ -106,7 +107,7 @@ def open_job(arguments: argparse.Namespace, kind: type[Params]) -> Job:
         )
     scratch = Path(arguments.scratch) / node.name / key
     scratch.mkdir(parents=True, exist_ok=True)
-    where = (_endpoints(arguments), arguments.sync_bucket_mb, arguments.rollouts)
+    where = (_endpoints(arguments), arguments.sync_bucket_mb, arguments.rollouts, arguments.weights_over)
     return Job(recipe.name, node, lake, inputs, key, scratch, *where, judge=recipe.judge)
 
 
@@ -139,6 +140,8 @@ def _arguments() -> argparse.Namespace:
     told = "the model name that they serve (policy), or each one's"
     parser.add_argument("--engine-model", action="append", help=told)
     parser.add_argument("--sync-bucket-mb", type=int, default=256, help="weights on their way to engines at a time")
+    over = "how weights reach the servers; auto: NCCL from a GPU to other machines, else files"
+    parser.add_argument("--weights-over", choices=["auto", "files", "nccl", "gloo"], default="auto", help=over)
     how = "without --engine-url: by vLLM in this process, or by transformers"
     parser.add_argument("--rollouts", choices=["in_process", "hf"], default="in_process", help=how)
     parser.add_argument("--run-id", help="the OpenLineage run that this process works for")

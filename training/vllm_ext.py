@@ -1,11 +1,13 @@
-"""What vLLM loads from us: weight updates through shared files, checked, right on CPU for tied embeddings too.
+"""What vLLM loads from us: weight updates, checked, by three ways, right on CPU for tied embeddings too.
+
+By files that both processes see, over a process group (NCCL between GPUs), or handed over within one process.
 
 vLLM packs `lm_head` into its own CPU layout and, when the head is tied, no update ever packs it again: logits go stale
 without an error. `repack_tied_head` mends that; on GPUs it does nothing.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,12 @@ from vllm.distributed.weight_transfer.base import (
 )
 from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
 
-from r1data.errors import ModelError
+from r1data.errors import EndpointError, ModelError
 from r1data.model_folder import MISFIT, misfits, weight_files, weight_shapes
+from training.groups import Gone, Group, received
 
 REMEDY = "the engine was started for another config: give it this model's"
+HANDED: list[dict[str, torch.Tensor]] = []  # parts that the trainer of this process gives its own engine
 
 
 def repack_tied_head(model: Any) -> int:
@@ -44,31 +48,49 @@ class WorkerExtension:
 
 
 @dataclass
-class SharedFileInit(WeightTransferInitInfo):  # type: ignore[misc]
-    """Nothing to tell."""
+class Init(WeightTransferInitInfo):  # type: ignore[misc]
+    """Where the trainer waits, as rank 0 of a process group of `world`; no port: there is no group."""
+
+    host: str = ""
+    port: int = 0
+    backend: str = ""
+    world: int = 0
 
 
 @dataclass
-class SharedFileUpdate(WeightTransferUpdateInfo):  # type: ignore[misc]
-    """A safetensors file with some of the weights, or a folder with all; `given_up`: the rest will not come."""
+class Update(WeightTransferUpdateInfo):  # type: ignore[misc]
+    """Some of the weights: a safetensors file or a folder of them, a parcel of the group, or what was handed over.
+
+    `given_up`: the rest will not come.
+    """
 
     path: str = ""
+    names: list[str] = field(default_factory=list)
+    dtypes: list[str] = field(default_factory=list)
+    shapes: list[list[int]] = field(default_factory=list)
+    handed: bool = False
     given_up: bool = False
 
 
-class SharedFileEngine(WeightTransferEngine[SharedFileInit, SharedFileUpdate]):  # type: ignore[misc]
-    """Backend `shm`: weights from files that both processes see, through vLLM's layer-wise reload.
+class Receiver(WeightTransferEngine[Init, Update]):  # type: ignore[misc]
+    """Backend `r1`: weights go through vLLM's layer-wise reload, part by part.
 
     vLLM checks few shapes and no completeness: both are checked here. `ModelError` ends the update; the model then
     holds some old weights and some new ones, until an update that succeeds.
     """
 
-    init_info_cls = SharedFileInit
-    update_info_cls = SharedFileUpdate
+    init_info_cls = Init
+    update_info_cls = Update
     supports_draft_weight_update = False
+    group: Group | None = None
 
-    def init_transfer_engine(self, init_info: SharedFileInit) -> None:
-        """Nothing to connect."""
+    def init_transfer_engine(self, init_info: Init) -> None:
+        """Join the trainer's group, if it has one; the group before is left."""
+        self.shutdown()
+        if init_info.port:
+            parallel = self.parallel_config
+            rank = 1 + parallel.data_parallel_index * parallel.world_size + parallel.rank
+            self.group = Group.join(init_info.host, init_info.port, init_info.backend, rank, init_info.world)
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -83,23 +105,44 @@ class SharedFileEngine(WeightTransferEngine[SharedFileInit, SharedFileUpdate]): 
         initialize_layerwise_reload(self.model)
         self.missing: set[str] | None = loadable(self.model) if self.model_config.quantization is None else None
 
-    def receive_weights(self, update_info: SharedFileUpdate) -> None:
-        """Read and load them, file by file."""
+    def receive_weights(self, update_info: Update) -> None:
+        """Take and load them."""
         if update_info.given_up:
             put_back(self.model)
             raise ModelError("the weight update was given up", "start another")
-        for file in weight_files(Path(update_info.path)):
-            self._load(file)
+        if update_info.handed:
+            part = HANDED.pop()
+            self._check({name: tuple(w.shape) for name, w in part.items()})
+            self._load(part)
+        elif update_info.names:
+            self._check({n: tuple(s) for n, s in zip(update_info.names, update_info.shapes, strict=True)})
+            self._load(self._received(update_info))
+        else:
+            for file in weight_files(Path(update_info.path)):
+                self._check(weight_shapes(file))
+                self._load(load_file(file))
 
-    def _load(self, file: Path) -> None:
-        wrong = misfits(weight_shapes(file), self.shapes)
-        if wrong:
+    def _received(self, update_info: Update) -> dict[str, torch.Tensor]:
+        try:
+            if self.group is None:
+                raise Gone("this server is in none: it was started anew")
+            return received(self.group, vars(update_info), self.device)
+        except Gone as e:
+            self.shutdown()
+            put_back(self.model)
+            raise EndpointError(f"weights over a process group: {e}", "the trainer's next update forms another") from e
+
+    def _check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        if wrong := misfits(shapes, self.shapes):
+            self.shutdown()  # a trainer that has begun to send hears of it
             put_back(self.model)
             raise ModelError(f"{MISFIT}: {wrong}", REMEDY)
+
+    def _load(self, part: Mapping[str, torch.Tensor]) -> None:
         reached = [""]
 
         def named() -> Iterator[tuple[str, torch.Tensor]]:
-            for name, tensor in load_file(file).items():
+            for name, tensor in part.items():
                 reached.append(name)
                 yield name, tensor
 
@@ -122,7 +165,10 @@ class SharedFileEngine(WeightTransferEngine[SharedFileInit, SharedFileUpdate]): 
         repack_tied_head(self.model)
 
     def shutdown(self) -> None:
-        """Nothing to close."""
+        """Leave the group."""
+        if self.group is not None:
+            self.group.close()
+            self.group = None
 
 
 def put_back(model: Any) -> None:
@@ -158,5 +204,5 @@ def checkpoint_shapes(config: Any) -> dict[str, tuple[int, ...]]:
     return {name: tuple(p.shape) for name, p in model.state_dict().items()}
 
 
-if "shm" not in WeightTransferEngineFactory._registry:
-    WeightTransferEngineFactory.register_engine("shm", SharedFileEngine)
+if "r1" not in WeightTransferEngineFactory._registry:
+    WeightTransferEngineFactory.register_engine("r1", Receiver)

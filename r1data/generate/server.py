@@ -31,7 +31,7 @@ ENVIRONMENT = {
 }
 VLLM_FLAGS = (
     *("--seed", "0"),
-    *("--logprobs-mode", "processed_logprobs", "--weight-transfer-config", '{"backend":"shm"}'),
+    *("--logprobs-mode", "processed_logprobs", "--weight-transfer-config", '{"backend":"r1"}'),
     *("--worker-extension-cls", "training.vllm_ext.WorkerExtension", "--generation-config", "vllm"),
     "--disable-uvicorn-access-log",
     # a seeded request whose prompt is split over two batches kills the engine on CPU (Generator without offset)

@@ -7,8 +7,9 @@ new ones: it stays paused until an update succeeds.
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -20,20 +21,49 @@ DEADLINE_S = 120.0
 HEALTH_S = 10.0
 
 
+Ask = Callable[[dict[str, Any]], None]
+
+
+class Way(Protocol):
+    """How weights reach a server, part by part; `ask` tells the server its share and returns when that is done."""
+
+    def join(self, url: str, version: str, ask: Ask) -> None:
+        """Before the parts of an update to a version."""
+        ...
+
+    def send(self, url: str, part: Any, ask: Ask) -> None:
+        """One part."""
+        ...
+
+
+class InFiles:
+    """A part is a safetensors file, or a folder of them, that the server can see."""
+
+    def join(self, url: str, version: str, ask: Ask) -> None:
+        """Nothing to connect."""
+        ask({})
+
+    def send(self, url: str, part: Path, ask: Ask) -> None:
+        """It reads the file."""
+        ask({"path": str(part)})
+
+
 def update_weights(url: str, weights: Path, version: str) -> None:
     """Load safetensors (a file, or all in a folder) that the server can see; errors as of `update_all`."""
     update_all([url], [weights], version)
 
 
-def update_all(urls: Sequence[str], files: Iterable[Path], version: str) -> dict[str, EndpointError]:
-    """One file after the other to all servers at the same time; a file may go as soon as the next one is asked for.
+def update_all(
+    urls: Sequence[str], parts: Iterable[Any], version: str, way: Way | None = None
+) -> dict[str, EndpointError]:
+    """One part after the other to all servers at the same time; a part may go as soon as the next one is asked for.
 
     Returns the errors of servers that did not take all, by URL; the others have the weights. `EndpointError` if none
     has, `ModelError` if the weights do not fit the model.
     """
     lost: dict[str, EndpointError] = {}
     with ExitStack() as held:
-        updates = [held.enter_context(_Update(url, version)) for url in urls]
+        updates = [held.enter_context(_Update(url, version, way or InFiles())) for url in urls]
         pool = held.enter_context(ThreadPoolExecutor(len(urls)))
 
         def everywhere(step: Callable[[_Update], None]) -> None:
@@ -47,17 +77,17 @@ def update_all(urls: Sequence[str], files: Iterable[Path], version: str) -> dict
                 raise next(iter(lost.values()))
 
         everywhere(_Update.start)
-        for file in files:
-            everywhere(lambda update, file=file: update.put(file))  # type: ignore[misc]
+        for part in parts:
+            everywhere(lambda update, part=part: update.put(part))  # type: ignore[misc]
         everywhere(_Update.finish)
     return lost
 
 
 class _Update:
-    """One update of one server: pause, start, files, finish, drop the prefix cache, resume."""
+    """One update of one server: pause, start, parts, finish, drop the prefix cache, resume."""
 
-    def __init__(self, url: str, version: str) -> None:
-        self.url, self.version = url, version
+    def __init__(self, url: str, version: str, way: Way) -> None:
+        self.url, self.version, self.way = url, version, way
 
     def __enter__(self) -> "_Update":
         # vLLM closes a connection after an error: each call opens its own
@@ -71,7 +101,7 @@ class _Update:
     def start(self) -> None:
         """From here on the server answers nobody."""
         _asked(self._client, self.url, "/health", HEALTH_S)
-        self._control("/init_weight_transfer_engine", {"init_info": {}})
+        self.way.join(self.url, self.version, partial(self._asked, "/init_weight_transfer_engine", "init_info"))
         self._control("/pause", None, {"mode": "keep"})
         try:
             self._control("/start_weight_update", {})
@@ -81,15 +111,18 @@ class _Update:
                 self._control("/update_weights", {"update_info": {"given_up": True}})
             self._control("/start_weight_update", {})
 
-    def put(self, weights: Path) -> None:
+    def put(self, part: Any) -> None:
         """Some of the weights."""
-        self._control("/update_weights", {"update_info": {"path": str(weights)}})
+        self.way.send(self.url, part, partial(self._asked, "/update_weights", "update_info"))
 
     def finish(self) -> None:
         """It has all of them."""
         self._control("/finish_weight_update", {"weight_version": self.version})
         self._control("/reset_prefix_cache", None)
         self._control("/resume", None)
+
+    def _asked(self, path: str, name: str, told: dict[str, Any]) -> None:
+        self._control(path, {name: told})
 
     def _control(self, path: str, payload: dict[str, Any] | None, params: dict[str, str] | None = None) -> None:
         _control(self._client, self.url, path, payload, params)
@@ -99,6 +132,12 @@ def weight_version(url: str, deadline_s: float = HEALTH_S) -> str:
     """The version of the last update that the server took whole; `EndpointError` if it does not answer."""
     with httpx.Client(trust_env=not on_loopback(url)) as client:
         return str(_asked(client, url, "/weight_info", deadline_s).get("weight_version") or "")
+
+
+def world_size(url: str, deadline_s: float = HEALTH_S) -> int:
+    """The processes of the server that hold weights: tensor, pipeline and data parallel ones."""
+    with httpx.Client(trust_env=not on_loopback(url)) as client:
+        return int(_asked(client, url, "/get_world_size", deadline_s)["world_size"])
 
 
 def is_paused(url: str, deadline_s: float = HEALTH_S) -> bool:

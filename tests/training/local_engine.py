@@ -16,6 +16,8 @@ from training.transfer import Weights, pairs
 class LocalEngine:
     """`diary`: ("load", steps behind the weights), ("ask", the same); `on_ask` is called with the number of the ask."""
 
+    device = "cpu"
+
     def __init__(self, folder: Path, on_ask: Callable[[int], None] = lambda _: None) -> None:
         self.model = load_model(AutoModelForCausalLM, folder, "float32").eval()
         self.tokenizer = load_tokenizer(folder)

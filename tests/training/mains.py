@@ -23,7 +23,12 @@ def main() -> int:
     for name in told["--node"].split(","):
         node = node_named(pinned(load_recipe(told["--recipe"])), name)
         kind, place = type(node.params), {n: told[f"--{n}"] for n in ("recipe", "lake", "scratch")}
-        job = open_job(Namespace(**place, node=name, key=None, engine_url=None, rollouts="", sync_bucket_mb=1), kind)
+        job = open_job(
+            Namespace(
+                **place, node=name, key=None, engine_url=None, rollouts="", sync_bucket_mb=1, weights_over="auto"
+            ),
+            kind,
+        )
         if job.lake.exists(f"{job.folder}/{MANIFEST}"):
             continue
         assert node.step.module is not None, name

@@ -30,6 +30,7 @@ from training.grading import Grader
 from training.job import Job
 from training.policy import PolicyStep
 from training.rollout import Ask, Sample, load_rollouts, rollouts_file, save_rollouts
+from training.transfer import Files
 
 LONGEST_S = 120
 
@@ -254,7 +255,7 @@ def test_samples_of_older_weights_need_their_log_probs(workshop: Any, base: Mani
 def test_server_with_other_weights_than_it_was_given_is_noticed(
     workshop: Any, base: Manifest, server: Server, tmp_path: Path
 ) -> None:
-    mine, another = (ServerEngine([Endpoint(server.url, "policy")], tmp_path / n, 0) for n in ("a", "b"))
+    mine, another = (ServerEngine([Endpoint(server.url, "policy")], 0, Files(tmp_path / n)) for n in ("a", "b"))
     weights = load_file(workshop.model(base) / "model.safetensors")
     mine.load(weights, "mine-1")
     assert weight_version(server.url) == "mine-1"
@@ -267,7 +268,7 @@ def test_server_with_other_weights_than_it_was_given_is_noticed(
 def test_answers_during_which_the_weights_changed_are_thrown_away(
     workshop: Any, base: Manifest, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine, another = (ServerEngine([Endpoint(server.url, "policy")], tmp_path / n, 0) for n in ("a", "b"))
+    mine, another = (ServerEngine([Endpoint(server.url, "policy")], 0, Files(tmp_path / n)) for n in ("a", "b"))
     weights = load_file(workshop.model(base) / "model.safetensors")
     mine.load(weights, "mine-1")
 

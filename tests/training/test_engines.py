@@ -25,7 +25,7 @@ from training.core import load_model
 from training.engine import ServerEngine
 from training.job import Job
 from training.tokens import load_tokenizer
-from training.transfer import Weights, pairs
+from training.transfer import Files, Weights, pairs
 
 ASKED = [CompletionRequest(f"User: {i}+1=? Assistant: ", 4, 10 * i, str(i)) for i in range(12)]
 DECODING = Decoding(1.0, 1.0, 24)
@@ -43,7 +43,7 @@ def servers(workshop: Any, base: Manifest, tmp_path: Path) -> Iterator[list[Serv
 
 
 def engine_of(servers: list[Server], folder: Path) -> ServerEngine:
-    return ServerEngine([Endpoint(s.url, "policy") for s in servers], folder, 0, bucket_bytes=4096)
+    return ServerEngine([Endpoint(s.url, "policy") for s in servers], 0, Files(folder), bucket_bytes=4096)
 
 
 def weights_of(workshop: Any, base: Manifest) -> dict[str, torch.Tensor]:
@@ -141,6 +141,8 @@ def test_an_engine_that_dies_loses_nothing(
 
 class Frozen:
     """An engine that takes weights and, unless it is honest, goes on with its first ones; it gives log-probs."""
+
+    device = "cpu"
 
     def __init__(self, folder: Path, honest: bool) -> None:
         self.model = load_model(AutoModelForCausalLM, folder, "float32")

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 import torch
 import torch.distributed as dist
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # its stubs leave it out
 from transformers import AutoModelForCausalLM, Qwen2ForCausalLM
 
 from r1data.launch import ENVIRONMENT
@@ -22,6 +23,7 @@ from r1data.training_params import ArchitectureParams, GrpoParams, SftParams
 from tests.training.conftest import example_rows
 from tests.training.grpo_jobs import PARAMS
 from training import grpo, import_model, sft
+from training.groups import Group, opened, parcel
 from training.job import Job
 from training.pretrain import configuration
 from training.tokens import trained_tokenizer
@@ -112,6 +114,17 @@ def test_fine_tuning(workshop: Any, size: str) -> None:
     losses = measured(workshop, job, parameters)["loss"]
     assert losses[-1] < losses[0]
     check_loads(workshop, job)
+
+
+@sizes
+def test_a_group_for_weights(size: str) -> None:
+    """Of the trainer alone: NCCL has no two ranks on one device."""
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    group = Group.of_all(store, "127.0.0.1", "nccl" if CUDA else "gloo", 0, 1)
+    made = parcel({"weight": torch.arange(1e6 if size == "large" else 8.0, device="cuda" if CUDA else "cpu")})
+    group.broadcast(made.flat)
+    group.close()
+    assert float(opened(made.told, made.flat)["weight"].sum()) > 0
 
 
 @sizes

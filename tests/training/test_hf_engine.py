@@ -238,7 +238,7 @@ def test_two_killed_ranks_train_as_one_does(workshop: Any, base: Manifest) -> No
 def opened(workshop: Any, recipe: Path, scratch: str) -> Job:
     """The job of the command line of `started`."""
     told = {"recipe": str(recipe), "node": "zero", "lake": workshop.lake.url, "key": None, "engine_url": None}
-    told |= {"rollouts": "hf", "sync_bucket_mb": 1, "scratch": str(workshop.folder / scratch)}
+    told |= {"rollouts": "hf", "sync_bucket_mb": 1, "weights_over": "auto", "scratch": str(workshop.folder / scratch)}
     return open_job(Namespace(**told), GrpoParams)
 
 

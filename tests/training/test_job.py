@@ -23,7 +23,7 @@ from training.job import TORCHRUN, _arguments, open_job
 
 def arguments(workshop: Any, **changes: Any) -> Namespace:
     told = {"recipe": "smoke", "node": "base", "lake": workshop.lake.url, "key": None, "engine_url": None}
-    told |= {"rollouts": "in_process", "sync_bucket_mb": 256}
+    told |= {"rollouts": "in_process", "sync_bucket_mb": 256, "weights_over": "auto"}
     return Namespace(**{**told, "scratch": str(workshop.folder / "scratch"), "engine_model": None, **changes})
 
 

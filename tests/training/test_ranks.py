@@ -45,6 +45,7 @@ def trained(workshop: Any, recipe: Path, ranks: int) -> dict[str, torch.Tensor]:
 def job_of(workshop: Any, recipe: Path) -> Job:
     told = Namespace(recipe=str(recipe), node="base", lake=workshop.lake.url, key=None, engine_url=None)
     told.scratch, told.rollouts, told.sync_bucket_mb = str(workshop.folder / "killed"), "in_process", 256
+    told.weights_over = "auto"
     return open_job(told, PretrainParams)
 
 

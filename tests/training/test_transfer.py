@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from training import transfer
-from training.transfer import bucket_files, buckets
+from training.transfer import Files, buckets
 
 WEIGHTS = {f"layer.{i}": torch.full((2, 3), float(i)) for i in range(7)} | {"large": torch.zeros(100)}
 SIZE = 24  # bytes of a small one
@@ -29,7 +29,7 @@ def test_every_parameter_is_in_one_bucket_and_no_bucket_is_too_large() -> None:
 def test_one_file_exists_at_a_time_and_what_was_read_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "MEMORY", tmp_path / "none")
     read: dict[str, torch.Tensor] = {}
-    for path in bucket_files(WEIGHTS.items(), 2 * SIZE, tmp_path, 0):
+    for path in Files(tmp_path).parcels(WEIGHTS.items(), 2 * SIZE):
         assert [p.name for p in tmp_path.iterdir()] == [path.name]
         read |= load_file(path)  # mapped, not copied: an engine may keep it until its layer is whole
     assert list(tmp_path.iterdir()) == []
@@ -46,7 +46,7 @@ def test_a_bucket_asks_for_no_parameter_of_the_next(tmp_path: Path) -> None:
             asked.append(name)
             yield name, weight
 
-    files = bucket_files(gathered(), 2 * SIZE, tmp_path, 0)
+    files = Files(tmp_path).parcels(gathered(), 2 * SIZE)
     next(files)
     assert asked == ["layer.0", "layer.1", "layer.2"], "and the one that did not fit"
     files.close()

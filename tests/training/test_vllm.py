@@ -33,8 +33,10 @@ from r1data.training_params import ArchitectureParams
 from tests.running import desk, members
 from training.checkpoint import probe
 from training.engine import ServerEngine
+from training.groups import Groups
 from training.pretrain import configuration
 from training.tokens import trained_tokenizer
+from training.transfer import Files
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 TEXTS = ["User: 23+45=?\nAssistant:\n<think>3 plus 5 is 8</think><answer>68</answer>"] * 30
@@ -50,7 +52,7 @@ from training.engine import InProcessEngine
 
 folder, other, asked, out = map(Path, sys.argv[1:])
 rank, world = start(0)
-engine = InProcessEngine(folder, "float32", out.parent, rank, world)
+engine = InProcessEngine(folder, "float32", rank, world)
 engine.load(load_file(other), "v1")
 answers = engine.complete(*pickle.loads(asked.read_bytes()))
 engine.close()
@@ -108,7 +110,7 @@ def test_weights_come_in_buckets_and_wrong_ones_are_named(fleet: Fleet, tmp_path
     one, two = checkpoint(fleet.lake, "one", 1), checkpoint(fleet.lake, "two", 2)
     weights = load_file(fleet.lake.path(f"{two.path}/model.safetensors"))
     with fleet.hold(one, driven=True) as backends:
-        engine = ServerEngine([backends[0].endpoint], tmp_path, 0, bucket_bytes=1 << 14)
+        engine = ServerEngine([backends[0].endpoint], 0, Files(tmp_path), bucket_bytes=1 << 14)
         wide = weights | {"model.layers.0.self_attn.q_proj.weight": torch.zeros(96, 64)}
         with pytest.raises(ModelError, match=r"q_proj\.weight is \[96, 64\], the model's is \[64, 64\]"):
             engine.load(wide, "wide")
@@ -120,6 +122,30 @@ def test_weights_come_in_buckets_and_wrong_ones_are_named(fleet: Fleet, tmp_path
         found = engine.complete(REQUESTS, DECODING)
     with fleet.hold(two) as backends:  # whole, and checked by its probe
         assert completions(backends[0].endpoint, REQUESTS, DECODING) == found
+
+
+def test_weights_over_a_process_group_give_the_same_rollouts(fleet: Fleet, tmp_path: Path) -> None:
+    one, two = checkpoint(fleet.lake, "one", 1), checkpoint(fleet.lake, "two", 2)
+    first, weights = (load_file(fleet.lake.path(f"{m.path}/model.safetensors")) for m in (one, two))
+    with fleet.hold(one, driven=True) as backends:
+        endpoint = backends[0].endpoint
+        files = ServerEngine([endpoint], 0, Files(tmp_path))
+        files.load(first, "v0")
+        before = files.complete(REQUESTS, DECODING)
+        files.load(weights, "v1")
+        expected = files.complete(REQUESTS, DECODING)
+        assert expected != before
+        group = ServerEngine([endpoint], 0, Groups("gloo"), bucket_bytes=1 << 14)
+        group.load(first, "v2")
+        assert group.complete(REQUESTS, DECODING) == before
+        with pytest.raises(ModelError, match=r"q_proj\.weight is \[96, 64\], the model's is \[64, 64\]"):
+            group.load(weights | {"model.layers.0.self_attn.q_proj.weight": torch.zeros(96, 64)}, "wide")
+        group.load(iter(weights.items()), "v3")
+        assert group.complete(REQUESTS, DECODING) == expected
+        group.load(weights, "v4")  # over the same group
+        group.close()
+        ServerEngine([endpoint], 0, Groups("gloo")).load(weights, "v5")  # another trainer's
+        assert weight_version(endpoint.url) == "v5"
 
 
 def test_it_tells_its_tokens_and_candidates_keep_their_logprobs(fleet: Fleet, tmp_path: Path) -> None:

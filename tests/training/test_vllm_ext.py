@@ -39,7 +39,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The transfer engine of the workers, on a model of transformers; vLLM's layer-wise reload does nothing to it."""
     vllm_ext = pytest.importorskip("training.vllm_ext")
     config = Qwen2Config(vocab_size=16, hidden_size=8, intermediate_size=8, num_hidden_layers=2, num_attention_heads=2)
-    made = vllm_ext.SharedFileEngine.__new__(vllm_ext.SharedFileEngine)
+    made = vllm_ext.Receiver.__new__(vllm_ext.Receiver)
     made.model, made.model_config = Model(config), SimpleNamespace(hf_config=config, quantization=None)
     for name in ("initialize_layerwise_reload", "finalize_layerwise_reload"):
         monkeypatch.setattr(f"vllm.model_executor.model_loader.reload.{name}", lambda *_: None)
