@@ -49,7 +49,64 @@ class OptimizerParams(Params):
         return {**told, "zero_stage": 1} if whole else told
 
 
-class PretrainParams(Params):
+class KeepParams(Params):
+    """Which weights of a run become its checkpoint."""
+
+    policy: Literal["last", "best"] = "last"
+    metric: str = Field(default="reward", description="higher is better")
+    window: int = Field(
+        default=10, ge=1, description="steps: compared is the metric's mean over each such row of steps"
+    )
+
+    @property
+    def lower(self) -> bool:
+        """Whether a lower value is better."""
+        return False
+
+
+class SupervisedKeep(KeepParams):
+    """The same of a training without a reward."""
+
+    metric: str = Field(default="loss", description="lower is better where its name ends in loss, else higher")
+
+    @property
+    def lower(self) -> bool:
+        """Of losses."""
+        return self.metric.endswith("loss")
+
+
+class RewardModelKeep(SupervisedKeep):
+    """The same of a reward model, whose rows held out are scored at the end of every row of steps."""
+
+    metric: str = Field(default="held_out_log_loss", description="or held_out_accuracy, higher is better; or loss")
+
+
+class LossAlarm(Params):
+    """A sign that a supervised training diverges; the best weights of before become the checkpoint."""
+
+    max_loss_ratio: float | None = Field(
+        default=None,
+        gt=1,
+        description="the stage ends where the loss of a row of keep.window steps is more than so many times the lowest",
+    )
+
+
+class SupervisedParams(Params):
+    """What pre-training, fine-tuning and reward models have in common."""
+
+    save_every: int = 200
+    seed: int = 0
+    keep: SupervisedKeep = added(SupervisedKeep(), "which weights become the checkpoint")
+    alarms: LossAlarm = added(LossAlarm(), "a sign of divergence that ends the stage")
+
+    @model_validator(mode="after")
+    def _diverged_weights_are_no_checkpoint(self) -> "SupervisedParams":
+        if self.alarms.max_loss_ratio is not None and self.keep.policy == "last":
+            raise ValueError('alarms.max_loss_ratio: the last weights have diverged then: set keep.policy = "best"')
+        return self
+
+
+class PretrainParams(SupervisedParams):
     """Next-token training of a new model on the demo corpus."""
 
     architecture: ArchitectureParams
@@ -61,10 +118,9 @@ class PretrainParams(Params):
         default="", description="only what follows this mark in a document is learnt; empty: all of it"
     )
     save_every: int = 400
-    seed: int = 0
 
 
-class SftParams(Params):
+class SftParams(SupervisedParams):
     """Supervised fine-tuning, loss on completions only (paper B.4.2: 2-3 epochs, cosine to a tenth)."""
 
     optimizer: OptimizerParams
@@ -74,8 +130,6 @@ class SftParams(Params):
     pack_tokens: int = added(
         0, "examples of a batch lie end to end in rows of at most so many tokens; 0: one a row, padded", ge=0
     )
-    save_every: int = 200
-    seed: int = 0
 
     @model_validator(mode="after")
     def _room(self) -> "SftParams":
@@ -86,7 +140,7 @@ class SftParams(Params):
         return self
 
 
-class RewardModelParams(Params):
+class RewardModelParams(SupervisedParams):
     """A scalar head on the policy: `helpful` pairwise on the summary, `safe` point-wise on all (paper 3.2.2)."""
 
     optimizer: OptimizerParams
@@ -95,8 +149,7 @@ class RewardModelParams(Params):
     batch: int = 32
     max_length: int = 256
     held_out: float = 0.2
-    save_every: int = 200
-    seed: int = 0
+    keep: RewardModelKeep = added(RewardModelKeep(), "which weights become the checkpoint")
 
 
 class RewardParams(Params):
@@ -123,16 +176,6 @@ class AlarmParams(Params):
     max_zero_variance: float | None = Field(default=None, description="share of groups whose rewards are all equal")
     max_kl: float | None = Field(default=None, description="mean KL from the reference, nats a token")
     patience: int = Field(default=20, ge=1, description="steps in a row")
-
-
-class KeepParams(Params):
-    """Which weights of a run become its checkpoint."""
-
-    policy: Literal["last", "best"] = "last"
-    metric: str = Field(default="reward", description="higher is better")
-    window: int = Field(
-        default=10, ge=1, description="steps: compared is the metric's mean over each such row of steps"
-    )
 
 
 class DriftParams(Params):

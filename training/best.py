@@ -1,8 +1,12 @@
 """The best weights of a run so far, by the mean of a metric over a row of steps: a file beside the saved states."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
+import deepspeed
+import torch
+import torch.distributed as dist
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -13,11 +17,17 @@ from training.keeper import BEST
 
 
 class Best:
-    """Keeps nothing where the recipe keeps the last weights."""
+    """Keeps nothing where the recipe keeps the last weights. Made after `Trainer.resume`; collective."""
 
     def __init__(self, trainer: Trainer, params: KeepParams) -> None:
         self.trainer, self.params = trainer, params
         self.path = trainer.scratch / BEST
+        self.found = None if params.policy == "last" else _told(self.path)  # (step, value) of the best so far
+        self.look()  # a run that was stopped at the end of a row had saved its state and not come to this
+
+    def due(self, step: int) -> bool:
+        """Whether a row of steps ends with this one."""
+        return self.params.policy == "best" and step > 0 and step % self.params.window == 0
 
     def look(self) -> None:
         """After a step: at the end of every window, keep the weights if they are the best; collective.
@@ -25,7 +35,7 @@ class Best:
         A run that was killed in between keeps the same ones when it does those steps again.
         """
         step, window = self.trainer.step, self.params.window
-        if self.params.policy == "last" or step % window:
+        if not self.due(step):
             return
         last = self.trainer.metrics[-window:]
         values = [m[self.params.metric] for m in last if self.params.metric in m]
@@ -35,30 +45,41 @@ class Best:
                 f"keep.metric {self.params.metric!r}: the last {window} steps have none", f"one of {known}"
             )
         value = sum(values) / len(values)
-        found = self.found()
-        if found is not None and found[1] >= value:
+        sign = -1 if self.params.lower else 1
+        if self.found is not None and sign * self.found[1] >= sign * value:
             return
         weights = self.trainer.gathered()
         if self.trainer.rank == 0:
             with boundary(StorageError, f"{self.path}: the best weights could not be kept", NO_ROOM):
                 _write(self.path, weights, {"step": str(step), "value": repr(value)})
+        self.found = step, value
 
-    def found(self) -> tuple[int, float] | None:
-        """(step, value) of the best so far."""
-        if self.params.policy == "last" or not self.path.exists():
-            return None
-        with safe_open(str(self.path), "pt") as f:
-            told = f.metadata()
-        return int(told["step"]), float(told["value"])
-
-    def weights(self) -> Weights | None:
-        """Those that the checkpoint is made of, or None: the last."""
-        return load_file(str(self.path)) if self.found() else None
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Give the model the best weights, if any were kept, for good: the optimiser's stay the last; collective."""
+        if self.found is None:
+            return
+        if self.trainer.world > 1:
+            dist.barrier()  # rank 0 has written them
+        read = self.trainer.rank == 0 or self.trainer.params.zero_stage < 3
+        weights = load_file(str(self.path)) if read else {}
+        for name, parameter in self.trainer.engine.module.named_parameters():
+            sharded = hasattr(parameter, "ds_id")
+            with deepspeed.zero.GatheredParameters([parameter], modifier_rank=0) if sharded else nullcontext():
+                if read:
+                    parameter.copy_(weights[name])
 
     def counts(self) -> dict[str, int]:
         """For the manifest: the step that the weights are of."""
-        found = self.found()
-        return {"best_step": found[0]} if found else {}
+        return {"best_step": self.found[0]} if self.found else {}
+
+
+def _told(path: Path) -> tuple[int, float] | None:
+    if not path.exists():
+        return None
+    with safe_open(str(path), "pt") as f:
+        told = f.metadata()
+    return int(told["step"]), float(told["value"])
 
 
 def _write(path: Path, weights: Weights, told: dict[str, str]) -> None:

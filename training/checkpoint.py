@@ -19,7 +19,7 @@ from r1data.lineage import commit
 from r1data.manifest import FileEntry, Manifest, checkpoint_digest
 from r1data.runner import parents
 from schemas import TABLES
-from training.core import NO_ROOM, Trainer, Weights, load_model
+from training.core import NO_ROOM, Trainer
 from training.job import Job
 
 PROBES = 4
@@ -33,21 +33,17 @@ def commit_checkpoint(
     probe_texts: list[str],
     counts: Mapping[str, int],
     tables: Mapping[str, pa.Table] | None = None,
-    best: Weights | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> None:
     """Export and commit; called on all ranks (ZeRO-3 gathers), written by rank 0. The job's scratch folder goes.
 
-    Exported are the weights of `best`, else the last; `tables`, by file name, and TensorBoard events lie beside.
+    `tables`, by file name, and TensorBoard events lie beside.
     """
-    weights = trainer.gathered() if best is None else best
+    weights = trainer.gathered()
     probed = probe(trainer.engine, tokenizer, probe_texts) if probe_texts else {}
     if trainer.rank != 0:
         return
     files = _export(job, trainer.engine.module, weights, tokenizer)
-    if best is not None:
-        module = load_model(type(trainer.engine.module), job.scratch / "export", trainer.params.dtype)
-        probed = probe(module.eval().to(trainer.device), tokenizer, probe_texts)
     identity = tuple(Path(f.path).name for f in files)
     beside = {"metrics.parquet": metrics_table(job.node.name, trainer.metrics), **(tables or {})}
     files += [put_table(job, name, table) for name, table in beside.items()]

@@ -28,8 +28,7 @@ from training import states
 from training.builds import free_abandoned_locks
 from training.job import Stopped
 from training.keeper import Keeper
-from training.packing import packs
-from training.schedule import Rows, batches, learning_rate
+from training.schedule import Rows, learning_rate
 
 Weights = dict[str, torch.Tensor]
 BELONG = "weights and config.json must belong together"
@@ -276,30 +275,6 @@ class Trainer:
             dist.all_reduce(values)
         found: list[float] = values.tolist()
         return found
-
-
-def train_supervised(
-    trainer: Trainer,
-    lengths: Rows,
-    seed: int,
-    save_every: int,
-    part: Callable[[Rows, Rows], torch.Tensor],
-) -> None:
-    """All steps over batches of rows; `part(micro, rows)` is a micro-batch's part of the loss of its batch.
-
-    With `trainer.pack_tokens` a micro-batch is a pack, which may be empty: other ranks have one more.
-    """
-    most = trainer.pack_tokens
-    for rows in batches(lengths, trainer.batch, seed, trainer.step, trainer.total):
-        total = torch.zeros(1)
-        micros = packs(rows, lengths, most, trainer.world)[trainer.rank] if most else trainer.mine(rows)
-        for i, micro in enumerate(micros, 1):
-            loss = part(micro, rows)
-            trainer.backward(loss, i == len(micros) if most else None)
-            total += loss.detach().cpu()
-        (loss_now,) = trainer.total_over_ranks(total)
-        told = {"loss": loss_now, "grad_norm": trainer.grad_norm()}
-        trainer.end_step(told, save_every, tokens=int(lengths[rows].sum()))
 
 
 def load_model(kind: Any, folder: Path, dtype: str, **options: Any) -> Any:

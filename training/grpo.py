@@ -70,12 +70,11 @@ def train(job: Job) -> None:
             alarms.ring(trainer, params.alarms, reference.state())
     if rank == 0:
         print(f"stopped: {reason}", flush=True)
+    best.restore()
     counts = best.counts() | collector.untrained()
     beside = {"rollouts.parquet": rollouts_table(job, params, prompts, trainer.step)} if rank == 0 else {}
     engine.close()
-    commit_checkpoint(
-        job, trainer, tokenizer, prompts.probe_texts(), counts, beside, best.weights(), {"stopped": reason}
-    )
+    commit_checkpoint(job, trainer, tokenizer, prompts.probe_texts(), counts, beside, {"stopped": reason})
 
 
 def _step(collector: Collector, reference: Reference, drift: Drift) -> None:

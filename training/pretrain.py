@@ -14,10 +14,11 @@ from r1data.runner import frame_of
 from r1data.training_params import ArchitectureParams, PretrainParams
 from training.checkpoint import commit_checkpoint
 from training.chunked import summed_loss
-from training.core import Trainer, start, train_supervised
+from training.core import Trainer, start
 from training.job import Job, run
 from training.keeper import Keeper
 from training.schedule import Rows, batch_size
+from training.supervised import train_supervised
 from training.tokens import EOS, PAD, encode, labelled, trained_tokenizer
 
 VOCABULARY_MULTIPLE = 64
@@ -55,9 +56,10 @@ def train(job: Job) -> None:
         loss = summed_loss(trainer.engine, inputs.to(device), labels.to(device), chunk)
         return loss / max(1.0, float(counts[rows].sum()))
 
-    train_supervised(trainer, lengths, params.seed, params.save_every, part)
+    reason, kept = train_supervised(trainer, lengths, params, part)
     cut = sum(len(a) < len(b) for a, b in zip(learnt, whole, strict=True))
-    commit_checkpoint(job, trainer, tokenizer, texts[:4], {"cut_to_max_length": cut})
+    told = {"cut_to_max_length": cut, **kept}
+    commit_checkpoint(job, trainer, tokenizer, texts[:4], told, labels={"stopped": reason})
 
 
 def split_documents(texts: list[str], mark: str) -> tuple[list[str], list[str]]:

@@ -18,12 +18,13 @@ from r1data.runner import frame_of
 from r1data.training_params import RewardModelParams
 from training.calibration import Predictions
 from training.checkpoint import commit_checkpoint
-from training.core import Trainer, load_model, start, train_supervised
+from training.core import Trainer, load_model, start
 from training.job import Job, run
 from training.keeper import Keeper
 from training.loading import load_trained
 from training.losses import pairwise_loss, pointwise_loss
 from training.schedule import Rows, batch_size, steps_per_epoch
+from training.supervised import train_supervised
 from training.tokens import PAD, encode, load_tokenizer, padded
 
 SCORED_AT_ONCE = 64
@@ -78,8 +79,11 @@ def train(job: Job) -> None:
     def part(micro: Rows, batch_rows: Rows) -> torch.Tensor:
         return judged.loss(trainer.engine, learn[micro]) * len(micro) / len(batch_rows)
 
-    train_supervised(trainer, lengths, params.seed, params.save_every, part)
-    counts = {"rows_trained_on": len(learn), "rows_held_out": len(test)}
+    def measured() -> dict[str, float]:
+        return held_out(judged, trainer.engine, test)[0]
+
+    reason, kept = train_supervised(trainer, lengths, params, part, measured if len(test) else None)
+    counts = {"rows_trained_on": len(learn), "rows_held_out": len(test), **kept}
     tables: dict[str, pa.Table] = {}
     if len(test):
         told, predictions = held_out(judged, trainer.engine, test)
@@ -88,7 +92,7 @@ def train(job: Job) -> None:
         if rank == 0:
             values = " ".join(f"{name.removeprefix('held_out_')} {v:.3f}" for name, v in told.items())
             print(f"of {len(test)} rows held out: {values}", flush=True)
-    commit_checkpoint(job, trainer, tokenizer, [], counts, tables)
+    commit_checkpoint(job, trainer, tokenizer, [], counts, tables, {"stopped": reason})
 
 
 def judged_rows(rows: pl.DataFrame, params: RewardModelParams, tokenizer: Any) -> Judged:

@@ -14,12 +14,13 @@ from r1data.runner import frame_of
 from r1data.training_params import SftParams
 from training.checkpoint import commit_checkpoint
 from training.chunked import summed_loss
-from training.core import Trainer, start, train_supervised
+from training.core import Trainer, start
 from training.job import Job, run
 from training.keeper import Keeper
 from training.loading import load_trained
 from training.packing import attend_within, nothing, packed
 from training.schedule import Rows, batch_size, steps_per_epoch
+from training.supervised import train_supervised
 from training.tokens import encode, labelled, load_tokenizer
 
 
@@ -62,9 +63,10 @@ def train(job: Job) -> None:
         loss = summed_loss(trainer.engine, ids.to(device), labels.to(device), chunk, **more)
         return loss / float(sizes[rows].sum())
 
-    train_supervised(trainer, lengths, params.seed, params.save_every, part)
+    reason, counts = train_supervised(trainer, lengths, params, part)
     cut = sum(len(a) < len(b) for a, b in zip(completions, whole, strict=True))
-    commit_checkpoint(job, trainer, tokenizer, texts[:4], {"cut_to_max_length": cut})
+    counts = {"cut_to_max_length": cut, **counts}
+    commit_checkpoint(job, trainer, tokenizer, texts[:4], counts, labels={"stopped": reason})
 
 
 if __name__ == "__main__":

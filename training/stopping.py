@@ -1,17 +1,29 @@
-"""When a stage of reinforcement learning ends, and why, from its metrics alone: a resumed run ends at the same step."""
+"""When a stage ends, and why, from its metrics alone: a resumed run ends at the same step."""
 
 from collections.abc import Sequence
 
 from r1data.errors import RecipeError
-from r1data.training_params import DriftParams, GrpoParams, PlateauParams
+from r1data.training_params import DriftParams, GrpoParams, PlateauParams, SupervisedParams
 from training.core import VOLATILE
 
 
 def reason_to_stop(metrics: Sequence[dict[str, float]], params: GrpoParams) -> str:
-    """Why no step follows those of the metrics, one entry a step; empty: one does."""
+    """Why no step of GRPO follows those of the metrics, one entry a step; empty: one does."""
     if len(metrics) >= params.steps:
         return f"steps: all {params.steps}"
     return (_plateau(metrics, params.plateau) if params.plateau else "") or _drifted(metrics, params.drift)
+
+
+def diverged(metrics: Sequence[dict[str, float]], params: SupervisedParams) -> str:
+    """Why none of a supervised training does: the loss of the row of steps that has just ended; empty: one does."""
+    window, most = params.keep.window, params.alarms.max_loss_ratio
+    if most is None or len(metrics) < 2 * window or len(metrics) % window:
+        return ""
+    losses = [m["loss"] for m in metrics]
+    *before, now = (sum(losses[i : i + window]) / window for i in range(0, len(losses), window))
+    if now <= most * min(before):
+        return ""
+    return f"diverged: loss {min(before):.4g} -> {now:.4g} over rows of {window} steps, more than {most:g} times"
 
 
 def _drifted(metrics: Sequence[dict[str, float]], rule: DriftParams) -> str:

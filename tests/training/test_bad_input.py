@@ -108,7 +108,7 @@ def test_no_space_for_the_best_weights_leaves_the_ones_before(workshop: Any, bas
         best.look()
     assert best.path.read_bytes() == before
     best.look()
-    assert best.found() == (2, 0.5)
+    assert best.found == (2, 0.5)
 
 
 def test_no_space_for_the_checkpoint_leaves_the_last_state(

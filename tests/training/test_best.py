@@ -13,7 +13,7 @@ from r1data.endpoint import Endpoint
 from r1data.errors import RecipeError
 from r1data.generate.server import Server
 from r1data.manifest import Manifest
-from r1data.training_params import GrpoParams, KeepParams, OptimizerParams
+from r1data.training_params import GrpoParams, KeepParams, OptimizerParams, SupervisedKeep
 from training import grpo
 from training.best import Best
 from training.core import Trainer, load_model, start
@@ -31,35 +31,52 @@ def trainer(workshop: Any, base: Manifest, tmp_path: Path) -> Trainer:
     )
 
 
-def passed(trainer: Trainer, best: Best, *rewards: float) -> None:
-    """Steps with these rewards; after each the weights say which step they are of."""
-    for reward in rewards:
+def passed(trainer: Trainer, best: Best, *values: float, metric: str = "reward") -> None:
+    """Steps with these values of a metric; after each the weights say which step they are of."""
+    for value in values:
         with torch.no_grad():
             next(trainer.engine.module.parameters()).fill_(trainer.step + 1.0)
-        trainer.end_step({"reward": reward}, save_every=100)
+        trainer.end_step({metric: value}, save_every=100)
         best.look()
+
+
+def first_weight(trainer: Trainer) -> float:
+    return float(next(trainer.engine.module.parameters()).detach().flatten()[0])
 
 
 def test_best_window_is_kept(trainer: Trainer) -> None:
     best = Best(trainer, KEEP)
     passed(trainer, best, 0.1, 0.3, 0.9, 0.5, 0.6, 0.6)
     assert best.counts() == {"best_step": 4}
-    weights = best.weights()
-    assert weights is not None
-    assert float(next(iter(weights.values())).flatten()[0]) == 4.0
+    best.restore()
+    assert first_weight(trainer) == 4.0
 
 
 def test_equal_window_does_not_replace_an_earlier_one(trainer: Trainer) -> None:
     best = Best(trainer, KEEP)
     passed(trainer, best, 0.5, 0.5, 0.5, 0.5)
-    assert best.found() == (2, 0.5)
+    assert best.found == (2, 0.5)
 
 
 def test_keeping_the_last_writes_nothing(trainer: Trainer) -> None:
     best = Best(trainer, KeepParams())
     passed(trainer, best, *[0.5] * 8)
-    assert best.weights() is None
-    assert best.counts() == {}
+    best.restore()
+    assert (best.counts(), best.path.exists(), first_weight(trainer)) == ({}, False, 8.0)
+
+
+def test_of_losses_the_lowest_window_is_the_best(trainer: Trainer) -> None:
+    best = Best(trainer, SupervisedKeep(policy="best", metric="loss", window=2))
+    passed(trainer, best, 0.9, 0.7, 0.2, 0.4, 0.1, 0.6, 0.3, 0.4, metric="loss")
+    assert best.counts() == {"best_step": 4}
+
+
+def test_a_resumed_run_knows_the_best_so_far(trainer: Trainer) -> None:
+    passed(trainer, Best(trainer, KEEP), 0.9, 0.9, 0.1, 0.1)
+    again = Best(trainer, KEEP)
+    passed(trainer, again, 0.5, 0.5)
+    again.restore()
+    assert (again.found, first_weight(trainer)) == ((2, 0.9), 2.0)
 
 
 def test_unknown_metric_says_which_there_are(trainer: Trainer) -> None:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from r1data.manifest import Manifest
-from r1data.training_params import OptimizerParams, SftParams
+from r1data.training_params import OptimizerParams, SftParams, SupervisedKeep
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -21,9 +21,10 @@ LOSS, WEIGHTS = 1e-5, 1e-5  # seen: 1e-6 and 6e-7
 ROUGH_LOSS, ROUGH_WEIGHTS = 0.005, 0.02  # of bf16; seen: 0.0012
 NORM, ROUGH_NORM = 1e-4, 0.05
 LENGTH = 64
+LAST, STEEPEST = SupervisedKeep(), SupervisedKeep(policy="best", metric="grad_norm", window=2)
 
 
-def told(stage: int, packed: bool, dtype: str = "float32") -> SftParams:
+def told(stage: int, packed: bool, dtype: str = "float32", keep: SupervisedKeep = LAST) -> SftParams:
     memory: dict[str, Any] = {"gradient_checkpointing": True, "loss_chunk": 16} if packed else {}
     rates: dict[str, Any] = {
         "learning_rate": 1e-3,
@@ -33,8 +34,8 @@ def told(stage: int, packed: bool, dtype: str = "float32") -> SftParams:
         "dtype": dtype,
     }
     optimizer = OptimizerParams(**rates, **memory)
-    pack = {"pack_tokens": 2 * LENGTH} if packed else {}
-    return SftParams(optimizer=optimizer, epochs=2, batch=8, max_length=LENGTH, save_every=100, **pack)
+    pack: dict[str, Any] = {"pack_tokens": 2 * LENGTH} if packed else {}
+    return SftParams(optimizer=optimizer, epochs=2, batch=8, max_length=LENGTH, save_every=100, keep=keep, **pack)
 
 
 def trained(
@@ -76,3 +77,13 @@ def test_ranks_stages_and_packing_change_nothing(workshop: Any, base: Manifest) 
             assert gap < (ROUGH_LOSS if rough else LOSS)
             assert tilt < (ROUGH_NORM if rough else NORM)
             assert apart < (ROUGH_WEIGHTS if rough else WEIGHTS)
+
+
+def test_best_weights_are_the_same_ones_sharded(workshop: Any, base: Manifest) -> None:
+    examples = workshop.examples(32)
+    whole, sharded = told(0, packed=False, keep=STEEPEST), told(3, packed=False, keep=STEEPEST)
+    ((_, norms, expected),) = trained(workshop, base, examples, 1, [whole])
+    ((_, _, found),) = trained(workshop, base, examples, 2, [sharded])
+    rows = [sum(norms[i : i + 2]) for i in range(0, 8, 2)]
+    assert rows.index(max(rows)) < 3, "the last weights would do, too"
+    assert max(float((found[n] - expected[n]).abs().max()) for n in expected) < WEIGHTS
