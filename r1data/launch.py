@@ -105,7 +105,7 @@ def _here(job: TrainingJob, python: str, ranks: int) -> list[str]:
 def _on_ray(job: TrainingJob, cluster: ClusterParams) -> list[str]:
     """The process that hands the job in, streams it, and stops it when it is asked to end itself."""
     given = replace(job, recipe=on_nodes(job.recipe, cluster.ray.working_dir), lake=absolute(job.lake))
-    told = [cluster.ray.model_dump_json(), str(cluster.ranks), f"{job.node}-{job.key}"]
+    told = [cluster.ray.model_dump_json(), str(cluster.ranks), str(cluster.stop_s), f"{job.node}-{job.key}"]
     return tied([sys.executable, "-m", "r1data.ray_job", *told, *given.arguments()], signal.SIGTERM)
 
 

@@ -1,4 +1,6 @@
-"""One training as a Ray Job, from hand-in to exit state: `python -m r1data.ray_job PARAMS RANKS NAME MODULE TOLD...`.
+"""One training as a Ray Job, from hand-in to exit state.
+
+    python -m r1data.ray_job PARAMS RANKS STOP_S NAME MODULE TOLD...
 
 `r1data.launch` runs it as it runs torchrun: it prints the job's lines and ends as the job does. SIGTERM, which also
 comes when its parent dies, stops the job. A job of the same name that somebody left behind is stopped first.
@@ -7,6 +9,7 @@ Exit status 0: the checkpoint is committed; 1: the job failed or the cluster doe
 """
 
 import asyncio
+import math
 import os
 import shlex
 import signal
@@ -24,7 +27,7 @@ from r1data.ray_address import REMEDY
 from r1data.ray_params import RayParams
 from r1data.telemetry import SWITCHES, switch_off
 
-STOP_S = 15  # a training finishes its step and saves its state; then Ray kills it
+MORE_S = 5  # than the ranks' own `stop_s`: after these Ray kills the job
 LOOK_S = 0.5
 LAST = 2_000  # characters of the log that say how a stopped job ended
 NAME = "r1"
@@ -37,11 +40,11 @@ class Stopped(BaseException):
 
 def main(arguments: list[str]) -> int:
     """Hand a training in and follow it to its end."""
-    params, ranks, name, *command = arguments
+    params, ranks, stop_s, name, *command = arguments
     switch_off()
     signal.signal(signal.SIGTERM, _stop)
     try:
-        return follow(connected(RayParams.model_validate_json(params)), params, ranks, name, command)
+        return follow(connected(RayParams.model_validate_json(params)), params, ranks, stop_s, name, command)
     except R1Error as e:
         print(f"error: {e}", file=sys.stderr, flush=True)
         return 1
@@ -56,15 +59,18 @@ def connected(params: RayParams) -> JobSubmissionClient:
         raise ClusterUnavailable(f"Ray jobs at {address!r}: {str(e).strip().splitlines()[0]}", REMEDY) from e
 
 
-def follow(client: JobSubmissionClient, params: str, ranks: str, name: str, command: list[str]) -> int:
+def follow(client: JobSubmissionClient, params: str, ranks: str, stop_s: str, name: str, command: list[str]) -> int:
     """Submit, print the job's lines as they come, answer with an exit status; stop the job when told to stop."""
     end_leftovers(client, name)
     told = RayParams.model_validate_json(params)
     job = client.submit_job(
-        entrypoint=shlex.join([told.python, "-m", "training.ray_main", params, ranks, *command]),
+        entrypoint=shlex.join([told.python, "-m", "training.ray_main", params, ranks, stop_s, *command]),
         submission_id=f"r1-{uuid.uuid4().hex[:12]}",
         metadata={NAME: name},
-        runtime_env={"env_vars": _variables(), **({"working_dir": told.working_dir} if told.working_dir else {})},
+        runtime_env={
+            "env_vars": _variables(float(stop_s)),
+            **({"working_dir": told.working_dir} if told.working_dir else {}),
+        },
     )
     try:
         asyncio.run(_print_lines(client, job))
@@ -102,10 +108,14 @@ def _ended(client: JobSubmissionClient, job: str) -> JobStatus:
     return status
 
 
-def _variables() -> dict[str, str]:
+def _variables(stop_s: float) -> dict[str, str]:
     """What processes of the job see of the environment; credentials are the nodes' own, since Ray shows these."""
     ours = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    quiet = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_S), "RAY_DEDUP_LOGS": "0", "RAY_COLOR_PREFIX": "0"}
+    quiet = {
+        "RAY_JOB_STOP_WAIT_TIME_S": str(math.ceil(stop_s) + MORE_S),
+        "RAY_DEDUP_LOGS": "0",
+        "RAY_COLOR_PREFIX": "0",
+    }
     return {**SWITCHES, **ENVIRONMENT, **quiet, **ours}
 
 

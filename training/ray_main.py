@@ -1,4 +1,4 @@
-"""Ranks of a training main as workers of Ray Train: `python -m training.ray_main PARAMS RANKS MODULE TOLD...`.
+"""Ranks of a training main as workers of Ray Train: `python -m training.ray_main PARAMS RANKS STOP_S MODULE TOLD...`.
 
 Runs inside of a Ray Job (`r1data.ray_job` hands it in). Every worker starts the same main that torchrun would start, as
 a process of its own, told by the same variables who it is. SIGTERM reaches all of them, so that their state is saved.
@@ -58,7 +58,7 @@ class _SharingConfig(BackendConfig):
 
 def main(arguments: list[str]) -> int:
     """Build the workers, wait for all ranks, answer with an exit status."""
-    told, ranks, *command = arguments
+    told, ranks, stop_s, *command = arguments
     params = RayParams.model_validate_json(told)
     ray.init(log_to_driver=True)
     bell: Any = ray.remote(num_cpus=0)(Bell).remote()
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> int:
     notes = Path(command[command.index("--scratch") + 1]) / "ray" / command[command.index("--key") + 1]
     trainer = DataParallelTrainer(
         rank,
-        train_loop_config={"command": command, "bell": bell},
+        train_loop_config={"command": command, "bell": bell, "stop_s": float(stop_s)},
         backend_config=_SharingConfig(),
         scaling_config=train.ScalingConfig(
             num_workers=int(ranks),
@@ -98,9 +98,9 @@ def rank(config: dict[str, Any]) -> None:
     who |= {"LOCAL_RANK": context.get_local_rank(), "LOCAL_WORLD_SIZE": context.get_local_world_size()}
     os.environ.update({name: str(value) for name, value in who.items()}, MASTER_ADDR=address, MASTER_PORT=str(port))
     children: set[Child] = set()
-    threading.Thread(target=_listen, args=(config["bell"], children), daemon=True).start()
+    threading.Thread(target=_listen, args=(config["bell"], children, config["stop_s"]), daemon=True).start()
     command = tied([sys.executable, "-m", *config["command"]], signal.SIGTERM)
-    tail = run_child(command, _say, children)
+    tail = run_child(command, _say, children, config["stop_s"])
     if tail is not None:
         told = "\n".join(f"    {line}" for line in tail)
         raise StageFailed(f"rank {who['RANK']} on {_address()} failed. Its last lines:\n{told}")
@@ -110,10 +110,10 @@ def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")  # Ray Train makes two of what is printed
 
 
-def _listen(bell: Any, children: set[Child]) -> None:
+def _listen(bell: Any, children: set[Child], stop_s: float) -> None:
     ray.get(bell.heard.remote())
     for child in list(children):
-        end_child(child)
+        end_child(child, stop_s)
 
 
 def _address() -> str:
