@@ -81,7 +81,7 @@ def launch(
     While it runs it is in `children`, by which others can end it.
     """
     command = _on_ray(job, cluster) if cluster.kind == "ray" else _here(job, python, cluster.ranks)
-    tail = run_child(command, report, children, stop_s(cluster))
+    tail = run_child(command, report, children, seconds_to_end(cluster))
     if tail is not None:
         raise StageFailed(
             f"{job.node}: {job.module} failed. Its last lines:\n" + "\n".join(f"    {line}" for line in tail),
@@ -89,7 +89,7 @@ def launch(
         )
 
 
-def stop_s(cluster: ClusterParams) -> float:
+def seconds_to_end(cluster: ClusterParams) -> float:
     """How long a training's process has to end; the one that hands it to Ray waits until Ray has ended the ranks."""
     return cluster.stop_s + (RAY_S if cluster.kind == "ray" else 0.0)
 

@@ -26,7 +26,7 @@ from r1data.generate.candidates import Desk, candidates
 from r1data.generate.fleet import Fleet
 from r1data.generate.sampling import Identity, Prompt
 from r1data.keeping import kept_checkpoints, kept_labels
-from r1data.launch import Child, TrainingJob, end_child, launch, stop_s
+from r1data.launch import Child, TrainingJob, end_child, launch, seconds_to_end
 from r1data.manifest import Manifest, Rows, carried
 from r1data.mapping import Spread, map_here
 from r1data.outcomes.rejection import judge_of
@@ -77,7 +77,7 @@ class LocalServices:
         """End what runs, soon: training saves its state, sampling records what it has; nothing more is started."""
         self.desk.stopped.set()
         for child in list(self.children):
-            end_child(child, stop_s(self.recipe.cluster))
+            end_child(child, seconds_to_end(self.recipe.cluster))
         self.fleet.stop()
 
     def _told_by(self, node: Node) -> Callable[[str], None]:

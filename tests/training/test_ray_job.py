@@ -11,7 +11,7 @@ import pytest
 
 from r1data.cluster_params import ClusterParams
 from r1data.errors import StageFailed
-from r1data.launch import Child, TrainingJob, end_child, launch, stop_s
+from r1data.launch import Child, TrainingJob, end_child, launch, seconds_to_end
 from r1data.manifest import Manifest, read_manifest
 from r1data.ray_params import RayParams
 from r1data.recipe import SHIPPED, load_recipe
@@ -88,7 +88,7 @@ def _stopped(long: TrainingJob, on_ray: ClusterParams) -> None:
     def stop() -> None:
         began.wait(400)
         for child in list(children):
-            end_child(child, stop_s(on_ray))
+            end_child(child, seconds_to_end(on_ray))
 
     thread = threading.Thread(target=stop)
     thread.start()
