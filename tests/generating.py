@@ -14,6 +14,7 @@ from unittest.mock import patch
 
 import aiohttp
 import polars as pl
+import pyarrow as pa
 
 from r1data.cluster_params import EngineParams
 from r1data.digest import digest_bytes
@@ -28,6 +29,7 @@ from r1data.generate.server import Engine
 from r1data.manifest import Manifest
 from r1data.sampling_params import SamplingParams
 from r1data.storage import Lake
+from schemas import TABLES
 
 PROMPTS = [Prompt(f"p{i:02d}", f"User: {10 + i}+23=?\nAssistant:\n") for i in range(60)]
 SAMPLING = SamplingParams(samples=4, stop_at=4, max_samples=32, temperature=1.0, max_tokens=48)
@@ -38,6 +40,13 @@ PART_ROWS, PART_SECONDS, TICK_S, MANY_PARTS = 50, 0.3, 0.1, 16
 def judge(answered: Sequence[Answered]) -> list[Outcome]:
     """A quarter of all answers is right, whatever the model says."""
     return [Outcome(accepted=digest_bytes(a.completion.encode())[0] in "0123") for a in answered]
+
+
+def recorded(pool: Pool) -> pl.DataFrame:
+    """CANDIDATES: every one of a pool, each once."""
+    parts = list(pool.tables())
+    frame = pl.DataFrame(pa.concat_tables(parts) if parts else TABLES["candidates"].empty())
+    return frame.unique("candidate_id", keep="first", maintain_order=True)
 
 
 def pool_of(lake: Lake) -> Pool:

@@ -125,10 +125,3 @@ def _whole(table: pa.Table) -> pa.Table:
         kind = CANDIDATES.schema.field("logprobs").type
         table = table.append_column("logprobs", pa.nulls(table.num_rows, kind))
     return CANDIDATES.conform(table)
-
-
-def recorded(pool: Pool) -> pl.DataFrame:
-    """Every recorded candidate of a pool, each once."""
-    parts = list(pool.tables())
-    frame = pl.DataFrame(pa.concat_tables(parts) if parts else CANDIDATES.empty())
-    return frame.unique("candidate_id", keep="first", maintain_order=True)

@@ -9,17 +9,11 @@ from r1data.manifest import read_rows
 from r1data.refs import Current
 from r1data.report.evaluation import markdown
 from r1data.report.markup import fenced
-from r1data.storage import Lake
 
 COLUMNS = ("audit", "kind", "second method", "looked at", "differ", "possible share", "95 % interval", "cannot say")
 QUESTIONS = (("correct", "wrong", "false accepts"), ("wrong", "correct", "false rejects"))
 NO_ANSWER = "no answer found"
 Z = 1.959964
-
-
-def audit_rows(lake: Lake, recipe: str) -> list[tuple[str, ...]]:
-    """A row for false accepts and one for false rejects, by audited dataset and kind."""
-    return rows_of(audits(Current(lake), recipe))
 
 
 def audit_markdown(found: Sequence[tuple[str, pl.DataFrame]]) -> str:
@@ -40,7 +34,7 @@ def audits(refs: Current, recipe: str) -> list[tuple[str, pl.DataFrame]]:
 
 
 def rows_of(found: Iterable[tuple[str, pl.DataFrame]]) -> list[tuple[str, ...]]:
-    """The table's cells."""
+    """A row for false accepts and one for false rejects, by audited dataset and kind."""
     return [row for name, frame in found for row in _rows(name, frame)]
 
 

@@ -17,7 +17,6 @@ from r1data.rewards.scripts import HAN, HANGUL, KANA, LANGUAGE_OF, LATIN, LETTER
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
-UNKNOWN = "und"
 SCRIPTS = {"latin": LATIN, "han": HAN, "kana": KANA, "hangul": HANGUL, "cyrillic": LETTERS + 1}
 CHUNK = 1 << 22  # bytes of text at a time: what bounds memory
 

@@ -183,8 +183,9 @@ def test_tables_have_the_figures_of_the_lake(site: Site) -> None:
 def test_the_audit_has_counts_and_examples(site: Site) -> None:
     text = " ".join(site.open_artifact("smoke-audit").split())
     rows = site.tables()
-    assert [row for row in audit.audit_rows(site.lake, "smoke") if list(row) not in rows] == []
-    differing = audit.disagreements(audit.audits(Current(site.lake), "smoke"))
+    found = audit.audits(Current(site.lake), "smoke")
+    assert [row for row in audit.rows_of(found) if list(row) not in rows] == []
+    differing = audit.disagreements(found)
     assert differing
     assert [line for line in differing if " ".join(line.split()) not in text] == []
 

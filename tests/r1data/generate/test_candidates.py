@@ -16,7 +16,7 @@ from r1data.endpoint import Endpoint
 from r1data.errors import CheckFailed, CorruptShard, RunStopped, StorageError
 from r1data.generate.candidates import Servers, candidates
 from r1data.generate.client import Completion
-from r1data.generate.pool import Pool, recorded
+from r1data.generate.pool import Pool
 from r1data.generate.router import Backend
 from r1data.generate.sampler import Answered, Judge, Outcome
 from r1data.generate.sampling import Identity, Prompt
@@ -24,6 +24,7 @@ from r1data.generate.server import SERVED_NAME, Server
 from r1data.manifest import Manifest
 from r1data.sampling_params import SamplingParams
 from r1data.storage import Lake
+from tests.generating import recorded
 from tests.running import desk
 
 PROMPTS = [Prompt(f"p{i}", f"User: {10 + i}+23=? Assistant: ") for i in range(6)]

@@ -21,13 +21,14 @@ from r1data.errors import ContextOverflow, EndpointError
 from r1data.generate.candidates import candidates
 from r1data.generate.client import Completion, CompletionRequest, Decoding, complete
 from r1data.generate.fleet import Fleet
-from r1data.generate.pool import Pool, recorded
+from r1data.generate.pool import Pool
 from r1data.generate.router import Backend, Router
 from r1data.generate.sampling import Identity, Prompt
 from r1data.generate.server import SERVED_NAME, Server, start_server
 from r1data.manifest import FileEntry, Manifest
 from r1data.sampling_params import SamplingParams
 from r1data.storage import Lake
+from tests.generating import recorded
 from tests.r1data.generate.test_endpoint import GOOD
 from tests.running import desk
 
