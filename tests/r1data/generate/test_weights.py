@@ -1,6 +1,7 @@
 """Weights to running servers: whole or not at all for who asks, misfits named with both shapes, the dead left out."""
 
 import json
+import socket
 import struct
 import sys
 import threading
@@ -12,6 +13,7 @@ import pytest
 
 from r1data.endpoint import Endpoint
 from r1data.errors import EndpointError, ModelError
+from r1data.generate import weights
 from r1data.generate.client import CompletionRequest, Decoding, completions
 from r1data.generate.router import Backend
 from r1data.generate.server import Server, start_server
@@ -117,6 +119,27 @@ def test_the_others_get_their_weights_when_one_dies(servers: list[Server], tmp_p
     assert weight_version(urls[1]) == "v1"
     with pytest.raises(EndpointError, match="the server has gone"):
         update_all(urls, files(servers[1]), "v2")
+
+
+def test_a_server_that_never_answers_costs_one_short_question_an_update(
+    servers: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "HEALTH_S", 1.0)  # and not DEADLINE_S, which is minutes
+    asked: list[bytes] = []
+
+    def accept(hung: socket.socket) -> None:
+        held = []
+        while connection := hung.accept()[0]:
+            held.append(connection)
+            asked.append(connection.recv(4096).split(b" HTTP")[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        threading.Thread(target=accept, args=(hung,), daemon=True).start()
+        url = f"http://127.0.0.1:{hung.getsockname()[1]}"
+        for version in ("v1", "v2"):
+            assert list(update_all([url, servers[0].url], parts(tmp_path), version)) == [url]
+            assert weight_version(servers[0].url) == version
+    assert asked == [b"GET /health"] * 2
 
 
 def test_only_shapes_of_known_names_are_compared(tmp_path: Path) -> None:
