@@ -26,6 +26,7 @@ from training.rollout import Ask, Sample
 from training.stopping import reason_to_stop
 
 TEMPLATE = "{question}|{a}|{b}"
+WATCHED = ("reward_score", "judge_score", "drift")
 RULE = DriftParams(every=2, pairs=20, votes=4, least=4, limit=2.0)
 GRPO = {"template": "{question}", "steps": 99, "optimizer": {"learning_rate": 1e-3}, "drift": RULE.model_dump()}
 
@@ -42,8 +43,7 @@ class Judge(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         question, a, b = asked["messages"][-1]["content"].split("|")
         type(self).asked += 1
-        right = (int(a) > int(b)) == (int(max(a, b, key=int)) < self.turns_at)
-        said = json.dumps({"verdict": "A>>B" if right else "B>>A"})
+        said = json.dumps({"verdict": "A>>B" if self.likes_first(a, b) else "B>>A"})
         content = "no idea" if self.broken or "odd" in question else said
         choice = {"message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
         choices = [{"index": i, **choice} for i in range(asked["n"])]
@@ -53,6 +53,10 @@ class Judge(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def likes_first(self, a: str, b: str) -> bool:
+        """The larger number, or the smaller one."""
+        return (int(a) > int(b)) == (int(max(a, b, key=int)) < self.turns_at)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing."""
@@ -197,28 +201,68 @@ def test_the_judge_is_part_of_the_key() -> None:
     assert params.drift.judge.startswith("judge deepseek-v3 ")
 
 
-def test_a_stage_logs_its_checks(workshop: Any, base: Manifest, server: Server) -> None:
+def stage_of(
+    workshop: Any, base: Manifest, server: Server, judge: JudgeParams, rule: dict[str, Any], **sizes: int
+) -> Job:
+    """A whole stage, its reward models trained for an epoch."""
     inputs = {"init": base, "problems": workshop.problems(4)}
     for model in (HELPFUL, SAFE):
         made = judged(workshop, base, model.model_copy(update={"epochs": 1}))
         reward_model.train(made)
         inputs[model.target] = workshop.committed(made)
-    rule = {"every": 2, "least": 2, "limit": 100.0, "judge": "judge"}
-    sizes = {
-        "steps": 4,
-        "prompts_per_step": 4,
-        "group": 6,
-        "max_tokens": 24,
-        "template": "User: {question} Assistant: ",
-    }
+    asked = {"max_tokens": 24, "template": "User: {question} Assistant: ", **sizes}
     optimizer = {"learning_rate": 1e-3, "micro_batch": 4}
-    params = GrpoParams.model_validate({**sizes, "optimizer": optimizer, "general_share": 0.75, "drift": rule})
+    params = GrpoParams.model_validate(
+        {**asked, "optimizer": optimizer, "general_share": 0.75, "drift": {**rule, "judge": "judge"}}
+    )
     params = params.model_copy(update={"reward": RewardParams(helpful_weight=1.0, safe_weight=1.0)})
-    pair_template = load_recipe("deepseek-r1").judge.pair_template  # type: ignore[union-attr]
-    given = JudgeParams(url=server.url, model="policy", pair_template=pair_template)
     job = workshop.job("r1", "grpo", params, inputs, "scratch", Endpoint(server.url, "policy"))
-    job = Job(**{**vars(job), "judge": given})
+    return Job(**{**vars(job), "judge": judge})
+
+
+def test_a_stage_logs_its_checks(workshop: Any, base: Manifest, server: Server) -> None:
+    pair_template = load_recipe("deepseek-r1").judge.pair_template  # type: ignore[union-attr]
+    judge = JudgeParams(url=server.url, model="policy", pair_template=pair_template)
+    rule = {"every": 2, "least": 2, "limit": 100.0}
+    job = stage_of(workshop, base, server, judge, rule, steps=4, prompts_per_step=4, group=6)
     grpo.train(job)
     rows = pl.DataFrame(workshop.lake.read_table(f"{job.folder}/metrics.parquet"))
     assert rows.filter(pl.col("metric") == "judge_pairs")["step"].to_list() == [2, 4]
     assert workshop.committed(job).labels == {"stopped": "steps: all 4"}
+
+
+def test_a_judge_that_turns_ends_a_whole_stage_and_the_manifest_says_why(
+    workshop: Any,
+    base: Manifest,
+    server: Server,
+    judge: tuple[type[Judge], JudgeParams],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checks, whole = list[dict[frozenset[str], str]](), Drift._pairs
+
+    def pairs(self: Drift, found: Collected) -> Any:
+        rows = whole(self, found)
+        checks.append({frozenset((r["high"], r["low"])): r["high"] for r in rows if "high" in r})
+        return rows
+
+    def likes_first(self: Judge, a: str, b: str) -> bool:
+        return (checks[-1][frozenset((a, b))] == a) == (len(checks) == 1)
+
+    monkeypatch.setattr(Drift, "_pairs", pairs)
+    monkeypatch.setattr(judge[0], "likes_first", likes_first)
+    rule = {"every": 1, "votes": 2, "least": 2, "limit": 1.5}
+    job = stage_of(workshop, base, server, judge[1], rule, steps=12, prompts_per_step=12, group=4)
+    grpo.train(job)
+    made = workshop.committed(job)
+    rows = pl.DataFrame(workshop.lake.read_table(f"{job.folder}/metrics.parquet"))
+    told = {n: dict(rows.filter(metric=n).sort("step").select("step", "value").iter_rows()) for n in WATCHED}
+    last = made.counts["steps"]
+    assert 1 < last < 12
+    assert (told["judge_score"][1], told["judge_score"][last]) == (1.0, -1.0)
+    assert told["reward_score"][last] > told["reward_score"][1]
+    assert [step for step, value in told["drift"].items() if value > 1.5] == [last]
+    assert made.labels["stopped"].startswith(f"drift: reward {told['reward_score'][1]:.4g} -> ")
+    assert made.labels["stopped"].endswith(
+        ", judge 1 -> -1, {:.3g} standard errors since step 1".format(told["drift"][last])
+    )
+    assert judge[0].asked > 0
