@@ -1,10 +1,10 @@
 """`python -m benchmarks.resume --kills 30`: trainings on two ranks killed (-9) at random, against undisturbed ones.
 
-SFT, GRPO (rollouts of a server, or of transformers in every rank) and reward models, by the product's launcher,
-torchrun and mains. A run is killed a few times, at a step and a fraction of a second drawn from the seed or while it
-starts; the victim is everything, torchrun, or one rank. Then it goes on to its end. Every logged metric (but `VOLATILE`
-ones), the rollouts and the checkpoint's digest are compared bit by bit with a run that nobody disturbed. A line a run,
-counts at the end; exit code 1 if any run ended otherwise.
+SFT, reward models and GRPO, by the product's launcher, torchrun and mains; rollouts of a server, of transformers or
+vLLM (--inside) in every rank, or asked one step ahead. A run is killed a few times, at a step and a fraction of a
+second drawn from the seed or while it starts; the victim is everything, torchrun, or one rank. Then it goes on to its
+end. Every logged metric (but `VOLATILE` ones), the rollouts and the checkpoint's digest are compared bit by bit with a
+run that nobody disturbed. A line a run, counts at the end; exit code 1 if any run ended otherwise.
 """
 
 import argparse
@@ -35,6 +35,7 @@ from r1data.pins import pinned
 from r1data.recipe import SHIPPED, Recipe, load_recipe
 from r1data.refs import move_ref, resolve
 from r1data.stages import node_named
+from r1data.step import Node
 from r1data.steps.preferences import preference, preferences_frame
 from r1data.training_params import ArchitectureParams, PretrainParams
 from tests.training.conftest import OPTIMIZER, Workshop, corpus_rows
@@ -54,12 +55,16 @@ SECTIONS = {
     'kl = 0.1\nkl_place = "reward"\nkl_estimator = "k1"\nkeep = { policy = "best", window = 2 }\n'
     f"optimizer = {{ learning_rate = 1e-3, micro_batch = 2, {BFLOAT} }}",
     # rollouts of the ranks' own model: to end early is all that it can earn
+    "r1": "steps = 7\nprompts_per_step = 4\ngroup = 4\nmax_tokens = 32\nsave_every = 3\nkl = 0.1\nmax_staleness = 1\n"
+    'dynamic_sampling = 1\noverlong = "penalty"\noverlong_buffer = 32\n'
+    "optimizer = { learning_rate = 1e-2, micro_batch = 2 }",
     "student_rl": "steps = 5\nprompts_per_step = 4\ngroup = 4\nmax_tokens = 48\nsave_every = 2\nkl = 0.1\n"
     'overlong = "penalty"\noverlong_buffer = 48\n'
     "optimizer = { learning_rate = 1e-2, micro_batch = 2 }",
 }
-SERVED = ("zero", "dev2")
-NODES = ("dev1", "rm_helpful", "zero", "dev3", "dev2", "student_rl")
+# where rollouts are made; beside: by rank 0 while it trains, with log-probs, which the fake server does not give
+ENGINES = {"zero": "server", "dev2": "server", "r1": "beside", "student_rl": "hf"}
+NODES = ("dev1", "rm_helpful", "zero", "dev3", "dev2", "student_rl", "r1")
 VICTIMS = ("everything", "torchrun", "rank 0", "rank 1")
 START_S = 8.0
 
@@ -68,7 +73,7 @@ START_S = 8.0
 class Kill:
     """Who is killed, and how many seconds after step `step` of `of` was told; step 0: after the start.
 
-    With `recorded` not before the rollouts of that step, counted from 1, were written down.
+    With `recorded` not before `node` had the rollouts of so many steps written down.
     """
 
     victim: str
@@ -76,6 +81,7 @@ class Kill:
     of: int
     seconds: float
     recorded: int = 0
+    node: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,10 +104,15 @@ class Result:
 
 @dataclass
 class Stand:
-    """A lake with what trainings need, and a recipe of tiny ones; a context manager that ends its server."""
+    """A lake with what trainings need, and a recipe of tiny ones; a context manager that ends its server.
+
+    `sections` of the recipe and `engines` by node instead of `SECTIONS` and `ENGINES`.
+    """
 
     folder: Path
     ranks: int = 2
+    sections: dict[str, str] = field(default_factory=dict)
+    engines: dict[str, str] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
     made: Counter[str] = field(default_factory=Counter)
     server: Server | None = None
@@ -109,12 +120,13 @@ class Stand:
     def __enter__(self) -> "Stand":
         """Make everything."""
         text = (SHIPPED / "smoke.toml").read_text(encoding="utf-8")
-        parts = [_section(part) for part in text.split("\n\n")]
+        parts = [_section(part, SECTIONS | self.sections) for part in text.split("\n\n")]
         self.file = self.folder / "tiny.toml"
         self.file.write_text("\n\n".join(parts).replace("parallel = 2", f"ranks = {self.ranks}"), encoding="utf-8")
         self.shop = Workshop(self.folder)
         base = self._base()
         given = {"base": base, "dev1": base, "dev3": base, "student_base": base, "problems": self.shop.problems(12)}
+        given |= {"rm_helpful": base, "rm_safe": base}  # without general prompts r1 asks them nothing
         given |= {"cold_start/reviewed": self.shop.examples(40), "sft_mix": self.shop.examples(64)}
         given |= {"preferences": self.shop.dataset("preferences", "preferences", preferences_frame(_pairs(60)))}
         for name, manifest in given.items():
@@ -157,17 +169,26 @@ class Stand:
 
     def job(self, names: str) -> TrainingJob:
         """What the launcher is told of a node; of several (a,b) that they follow each other in the same processes."""
-        urls = (self.url,) if set(names.split(",")) & set(SERVED) else ()
-        node, lake = node_named(self.recipe, names.split(",")[0]), self.shop.lake
-        key = node.key({role: resolve(lake, f"{self.recipe.name}/{n}").digest for role, n in node.inputs.items()})
-        assert node.step.module is not None, names
-        module, key = ("tests.training.mains", "") if "," in names else (node.step.module, key)
-        where = (lake.url, key, self.folder / "scratch", urls, ("policy",) * len(urls))
-        return TrainingJob(module, str(self.file), names, *where, rollouts="hf")  # a server's go before
+        engines = {n: (ENGINES | self.engines).get(n, "") for n in names.split(",")}
+        first, asked = next(iter(engines)), set(engines.values())
+        urls = (self.url,) if asked & {"server", "beside"} else ()
+        node, key = self._keyed(first)
+        module, told = node.step.module or "", names
+        if len(engines) > 1 or "beside" in asked:
+            module, key = "tests.training.mains", ""
+            told = ",".join(f"{n}:{engine}" for n, engine in engines.items())
+        where = (self.shop.lake.url, key, self.folder / "scratch", urls, ("policy",) * len(urls))
+        return TrainingJob(module, str(self.file), told, *where, rollouts="hf" if asked == {"hf"} else "server")
+
+    def _keyed(self, name: str) -> tuple[Node, str]:
+        node = node_named(self.recipe, name)
+        given = {role: resolve(self.shop.lake, f"{self.recipe.name}/{n}").digest for role, n in node.inputs.items()}
+        return node, node.key(given)
 
     def folder_of(self, name: str) -> str:
         """Where a node's checkpoint goes in the lake."""
-        return node_named(self.recipe, name).folder(self.job(name).key)
+        node, key = self._keyed(name)
+        return node.folder(key)
 
     def committed(self, names: str) -> bool:
         """Whether all of these have a checkpoint."""
@@ -178,7 +199,7 @@ class Stand:
         children, timers = set[Child](), list[threading.Timer]()
 
         def aim(kill: Kill) -> None:
-            timers.append(threading.Timer(kill.seconds, self._end, (children, kill, names)))
+            timers.append(threading.Timer(kill.seconds, self._end, (children, kill)))
             timers[-1].start()
 
         def told(line: str) -> None:
@@ -201,9 +222,9 @@ class Stand:
         """Of how many steps the rollouts are written down."""
         return len(list(self.folder.glob(f"scratch/{name}/*/rollouts/step-*.parquet")))
 
-    def _end(self, children: set[Child], kill: Kill, names: str) -> None:
+    def _end(self, children: set[Child], kill: Kill) -> None:
         """kill -9 of a launched training, or of one process of it; of everything, all that live are found first."""
-        while kill.recorded and children and self.recorded(names.split(",")[-1]) < kill.recorded:
+        while kill.recorded and children and self.recorded(kill.node) < kill.recorded:
             time.sleep(0.01)
         for child in list(children):
             with suppress(psutil.NoSuchProcess):  # it ended by itself
@@ -236,10 +257,10 @@ class Stand:
         return Result(manifest.digest, metrics, asked, told)
 
 
-def _section(part: str) -> str:
+def _section(part: str, ours: dict[str, str]) -> str:
     """A section of the smoke recipe, or ours in its place."""
     name = part.partition("]")[0].removeprefix("[")
-    return f"[{name}]\n{SECTIONS[name]}\n" if name in SECTIONS else part
+    return f"[{name}]\n{ours[name]}\n" if name in ours else part
 
 
 def _pairs(count: int) -> list[dict[str, object]]:
@@ -286,8 +307,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--kills", type=int, default=30, help="kills in all (30)")
     parser.add_argument("--seed", type=int, default=1, help="of victims and moments (1)")
     parser.add_argument("--nodes", nargs="+", choices=NODES, default=NODES, help="which trainings (all)")
+    how = "what makes rollouts in the ranks of student_rl: transformers (hf) or vLLM (in_process)"
+    parser.add_argument("--inside", choices=("hf", "in_process"), default="hf", help=how)
     told = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder, Stand(Path(folder)) as stand:
+    engines = {"student_rl": told.inside}
+    with tempfile.TemporaryDirectory() as folder, Stand(Path(folder), engines=engines) as stand:
         return int(campaign(stand, told.kills, random.Random(told.seed), told.nodes) > 0)
 
 

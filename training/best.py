@@ -22,7 +22,7 @@ class Best:
     def __init__(self, trainer: Trainer, params: KeepParams) -> None:
         self.trainer, self.params = trainer, params
         self.path = trainer.scratch / BEST
-        self.found = None if params.policy == "last" else _told(self.path)  # (step, value) of the best so far
+        self.found = None if params.policy == "last" else self._of_first_rank()  # (step, value) of the best so far
         self.look()  # a run that was stopped at the end of a row had saved its state and not come to this
 
     def due(self, step: int) -> bool:
@@ -68,6 +68,13 @@ class Best:
             with deepspeed.zero.GatheredParameters([parameter], modifier_rank=0) if sharded else nullcontext():
                 if read:
                     parameter.copy_(weights[name])
+
+    def _of_first_rank(self) -> tuple[int, float] | None:
+        """What the run has kept so far: rank 0 looks, since it may soon write there; collective."""
+        box = [_told(self.path) if self.trainer.rank == 0 else None]
+        if self.trainer.world > 1:
+            dist.broadcast_object_list(box)
+        return box[0]
 
     def counts(self) -> dict[str, int]:
         """For the manifest: the step that the weights are of."""

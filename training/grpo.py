@@ -8,7 +8,6 @@ Rollouts are written down before they are used; a resumed run replays them and n
 those of the next step are asked while this one trains: `collecting`.
 """
 
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from training.engine import Engine, InProcessEngine, ServerEngine
 from training.grading import Grader, advantages_of, measures_of, penalised
 from training.groups import Groups
 from training.hf_engine import HfEngine
-from training.job import Job, run
+from training.job import Job, end, run
 from training.keeper import Keeper
 from training.loading import load_trained
 from training.policy import PolicyStep
@@ -165,4 +164,4 @@ def _check(job: Job, params: GrpoParams) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(train, GrpoParams))
+    end(run(train, GrpoParams))

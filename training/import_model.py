@@ -3,13 +3,12 @@
 python -m training.import_model --recipe qwen-7b --node base --lake s3://bucket/lake
 """
 
-import sys
 from pathlib import Path
 
 from r1data.model_folder import checked_model
 from r1data.stages.training import ImportParams
 from training.checkpoint import commit_files, put_file
-from training.job import Job, run
+from training.job import Job, end, run
 
 
 def train(job: Job) -> None:
@@ -24,4 +23,4 @@ def train(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(train, ImportParams))
+    end(run(train, ImportParams))

@@ -6,13 +6,16 @@ Exit status 0: the checkpoint is committed; 1: an error, printed with its remedy
 """
 
 import argparse
+import atexit
 import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from r1data.child import end_with_starter
 from r1data.endpoint import Endpoint
@@ -58,6 +61,19 @@ class Job:
         manifest = self.inputs[role]
         files = [f.path for f in manifest.files]
         return checked_model(self.lake.local_copy(files, self.scratch / "inputs" / manifest.digest[:16]))
+
+
+def end(status: int) -> NoReturn:
+    """End this process as `sys.exit` does, less the interpreter's own end.
+
+    Gloo's threads may still hold tensors of the last collective: let go of after Python's end they abort the process
+    (SIGABRT, https://github.com/pytorch/pytorch/pull/179291), most likely on a rank that has nothing more to do.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # nobody reads it any more
+            stream.flush()
+    os._exit(status)
 
 
 class Stopped(BaseException):

@@ -3,8 +3,6 @@
 python -m training.pretrain --recipe demo --node base --lake ./lake
 """
 
-import sys
-
 import numpy as np
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
@@ -15,7 +13,7 @@ from r1data.training_params import ArchitectureParams, PretrainParams
 from training.checkpoint import commit_checkpoint
 from training.chunked import summed_loss
 from training.core import Trainer, start
-from training.job import Job, run
+from training.job import Job, end, run
 from training.keeper import Keeper
 from training.schedule import Rows, batch_size
 from training.supervised import train_supervised
@@ -90,4 +88,4 @@ def configuration(architecture: ArchitectureParams, vocabulary: int) -> Qwen2Con
 
 
 if __name__ == "__main__":
-    sys.exit(run(train, PretrainParams))
+    end(run(train, PretrainParams))

@@ -3,7 +3,6 @@
 python -m training.reward_model --recipe demo --node rm_helpful --lake ./lake
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from r1data.training_params import RewardModelParams
 from training.calibration import Predictions
 from training.checkpoint import commit_checkpoint
 from training.core import Trainer, load_model, start
-from training.job import Job, run
+from training.job import Job, end, run
 from training.keeper import Keeper
 from training.loading import load_trained
 from training.losses import pairwise_loss, pointwise_loss
@@ -155,4 +154,4 @@ class RewardModel:
 
 
 if __name__ == "__main__":
-    sys.exit(run(train, RewardModelParams))
+    end(run(train, RewardModelParams))

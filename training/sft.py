@@ -3,8 +3,6 @@
 python -m training.sft --recipe demo --node dev1 --lake ./lake
 """
 
-import sys
-
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
@@ -15,7 +13,7 @@ from r1data.training_params import SftParams
 from training.checkpoint import commit_checkpoint
 from training.chunked import summed_loss
 from training.core import Trainer, start
-from training.job import Job, run
+from training.job import Job, end, run
 from training.keeper import Keeper
 from training.loading import load_trained
 from training.packing import attend_within, nothing, packed
@@ -70,4 +68,4 @@ def train(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(train, SftParams))
+    end(run(train, SftParams))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
@@ -56,6 +57,20 @@ def test_equal_window_does_not_replace_an_earlier_one(trainer: Trainer) -> None:
     best = Best(trainer, KEEP)
     passed(trainer, best, 0.5, 0.5, 0.5, 0.5)
     assert best.found == (2, 0.5)
+
+
+def test_slow_rank_decides_as_rank_0_did(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rank 0 has written the best weights by the time that rank 1 looks: it has to gather them all the same."""
+    passed(trainer, Best(trainer, KEEP), 0.5, 0.5)
+    gathered = list[int]()
+    monkeypatch.setattr(dist, "broadcast_object_list", lambda box: box.__setitem__(0, None))
+    monkeypatch.setattr(trainer, "gathered", lambda: gathered.append(1))
+    monkeypatch.setattr(trainer, "rank", 1)
+    monkeypatch.setattr(trainer, "world", 2)
+    slow = Best(trainer, KEEP)
+    assert slow.path.exists()
+    assert gathered == [1]
+    assert slow.found == (2, 0.5)
 
 
 def test_keeping_the_last_writes_nothing(trainer: Trainer) -> None:

@@ -119,3 +119,14 @@ def test_a_rank_ends_with_its_torchrun(begun: bool) -> None:
             assert torchrun.stdout.readline() == "ready\n"
         torchrun.kill()
     wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 60)
+
+
+def test_a_main_ends_without_the_interpreters_own_end() -> None:
+    """Threads of gloo that need Python while that ends abort the process; what was registered and said is not lost."""
+    program = (
+        "import atexit, os\nfrom training.job import end\n"
+        "class Late:\n    def __del__(self): os.write(1, b'torn down\\n')\n"
+        "late = Late()\natexit.register(print, 'registered', end='')\nprint('said', end=' ')\nend(3)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("said registered", 3), done.stderr
