@@ -45,7 +45,7 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what it holds, before the process group ends."""
+        """Give back what it holds; the process group may end with it."""
         ...
 
 
@@ -229,7 +229,7 @@ class InProcessEngine:
         return [[_completion(child, len(o.prompt_token_ids)) for child in o.outputs] for o in outputs]
 
     def close(self) -> None:
-        """Before `destroy_process_group`, which otherwise ends with an error."""
+        """Ends the process group too."""
         self.llm.llm_engine.engine_core.shutdown()
 
 

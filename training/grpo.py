@@ -72,8 +72,8 @@ def train(job: Job) -> None:
     best.restore()
     counts = best.counts() | collector.untrained()
     beside = {"rollouts.parquet": rollouts_table(job, params, prompts, trainer.step)} if rank == 0 else {}
-    engine.close()
     commit_checkpoint(job, trainer, tokenizer, prompts.probe_texts(), counts, beside, {"stopped": reason})
+    engine.close()  # vLLM's ends the process group, by which sharded weights are gathered
 
 
 def _step(collector: Collector, reference: Reference, drift: Drift) -> None:

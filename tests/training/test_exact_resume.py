@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from benchmarks.resume import Kill, Result, Stand
+from benchmarks.resume import BFLOAT, Kill, Result, Stand
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 SEED = int(os.environ.get("R1_KILL_SEED", "1"))
@@ -21,8 +21,8 @@ NAMES = (SFT, REWARD, IN_PROCESS, AHEAD, GRPO)
 ALL = ",".join(NAMES)
 OWN = {
     VLLM: "steps = 4\nprompts_per_step = 4\ngroup = 4\nmax_tokens = 24\nsave_every = 1\nkl = 0.1\n"
-    'overlong = "penalty"\noverlong_buffer = 24\n'
-    "optimizer = { learning_rate = 1e-2, micro_batch = 4 }"
+    'overlong = "penalty"\noverlong_buffer = 24\nkeep = { policy = "best", window = 2 }\n'
+    f"optimizer = {{ learning_rate = 1e-2, micro_batch = 4, {BFLOAT} }}"
 }
 
 
