@@ -31,7 +31,8 @@ def load_trained(kind: Any, folder: Path, params: OptimizerParams, **options: An
                 parameter.copy_(whole.get_parameter(name))
     _take_buffers(model, whole)
     if whole is not None:  # what the export needs, by rank 0
-        model.generation_config = whole.generation_config
+        if hasattr(whole, "generation_config"):  # reward models have none
+            model.generation_config = whole.generation_config
         model._weight_conversions = getattr(whole, "_weight_conversions", None)
     return model
 

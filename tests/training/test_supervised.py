@@ -1,5 +1,6 @@
 """Fine-tuning and reward models keep the best weights where the recipe says so, and end where the loss diverges."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,20 @@ from transformers import AutoModelForCausalLM
 from r1data.errors import RecipeError
 from r1data.manifest import Manifest
 from r1data.runner import frame_of
-from r1data.training_params import LossAlarm, OptimizerParams, RewardModelKeep, SftParams, SupervisedKeep
+from r1data.steps.preferences import preference, preferences_frame
+from r1data.training_params import (
+    LossAlarm,
+    OptimizerParams,
+    RewardModelKeep,
+    RewardModelParams,
+    SftParams,
+    SupervisedKeep,
+)
 from tests.training.test_keeper import stop_at
-from tests.training.test_reward_model import HELPFUL, PROMPT, judged
+from tests.training.test_reward_model import HELPFUL, PROMPT, candidate, judged
 from training import reward_model, sft
 from training.job import Job, Stopped
-from training.reward_model import RewardModel
+from training.reward_model import RewardModel, split_by_problem
 from training.stopping import diverged
 from training.tokens import encode, labelled, load_tokenizer
 
@@ -105,23 +114,33 @@ def test_defaults_stay_out_of_keys() -> None:
     assert {"keep", "alarms"}.isdisjoint(HELPFUL.model_dump())
 
 
-@pytest.mark.parametrize("metric", ["held_out_accuracy", "held_out_log_loss"])
-def test_reward_model_of_the_best_row_on_rows_held_out(workshop: Any, base: Manifest, metric: str) -> None:
+def contrary(workshop: Any, base: Manifest, params: RewardModelParams) -> Job:
+    """Pairs whose rows held out prefer what the others reject: what is learnt is wrong there."""
+    problems = [f"p{i % 5}" for i in range(20)]
+    _, test = split_by_problem(problems, params)
+    texts = [("3!!!", "3") if i in test else ("3", "3!!!") for i in range(20)]
+    pairs = [preference(candidate(chosen), candidate(rejected), 1.0, "x") for chosen, rejected in texts]
+    told = [{**row, "pair_id": f"{i:03d}", "problem_id": problems[i]} for i, row in enumerate(pairs)]
+    data = workshop.dataset("pairs", "preferences", preferences_frame(told))
+    made: Job = workshop.job("rm_helpful", "reward_model", params, {"init": base, "data": data})
+    return made
+
+
+@pytest.mark.filterwarnings("ignore:`torch.distributed:FutureWarning")  # DeepSpeed's, under ZeRO-3
+@pytest.mark.parametrize(("metric", "stage"), [("held_out_accuracy", 2), ("held_out_log_loss", 3)])
+def test_reward_model_of_the_best_row_on_rows_held_out(workshop: Any, base: Manifest, metric: str, stage: int) -> None:
     keep = RewardModelKeep(policy="best", metric=metric, window=4)
-    steep = STEEP.model_copy(update={"learning_rate": 0.5, "warmup_steps": 20})
-    params = HELPFUL.model_copy(update={"keep": keep, "optimizer": steep})
-    job = judged(workshop, base, params)
+    optimizer = HELPFUL.optimizer.model_copy(update={"zero_stage": stage})
+    job = contrary(workshop, base, HELPFUL.model_copy(update={"keep": keep, "optimizer": optimizer, "epochs": 10}))
     reward_model.train(job)
-    made, values = workshop.committed(job), of(workshop, job, metric)
+    made, values = workshop.committed(job), of(workshop, job, "held_out_log_loss")
     best, last = made.counts["best_step"], made.counts["steps"]
-    assert list(values) == list(range(4, last + 1, 4))
-    choose = min if metric.endswith("loss") else max
-    assert values[best] == choose(values.values())
-    assert best < last, "a run that is best at its end shows nothing"
-    told = of(workshop, job, "held_out_log_loss")
-    assert told[last] == pytest.approx(told[best], rel=1e-6), "the last ones are of the checkpoint"
-    good, bad = RewardModel(workshop.model(made), "float32").rewards([PROMPT + "3", PROMPT + "3!!!"])
-    assert (good > bad) == (of(workshop, job, "held_out_accuracy")[best] == 1.0)
+    assert (best, last, list(values)) == (4, 20, [4, 8, 12, 16, 20])
+    assert values[4] < values[8] < values[12] < values[16]
+    assert values[last] == pytest.approx(values[best], rel=1e-6), "the last ones are of the checkpoint"
+    rejected, chosen = RewardModel(workshop.model(made), "float32").rewards([PROMPT + "3", PROMPT + "3!!!"])
+    odds = chosen / (1 - chosen) * (1 - rejected) / rejected
+    assert values[best] == pytest.approx(math.log(1 + 1 / odds), rel=1e-3)
 
 
 def test_reward_model_that_holds_out_nothing_says_what_it_can_keep(workshop: Any, base: Manifest) -> None:
