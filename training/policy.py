@@ -79,9 +79,12 @@ class PolicyStep:
 
     def _parts(self, step: int) -> list[Rows]:
         order = np.random.default_rng([self.params.seed, step]).permutation(len(self.samples))
-        lengths = np.array([len(s.token_ids) for s in self.samples])
-        parts = np.split(order, self.params.updates_per_rollout)
-        return [rows[np.argsort(lengths[rows], kind="stable")] for rows in parts]
+        return [self._by_length(rows) for rows in np.split(order, self.params.updates_per_rollout)]
+
+    def _by_length(self, rows: Rows) -> Rows:
+        """Those of one length, prompt and completion, beside each other: little padding."""
+        lengths = np.array([len(self.prompts[self.samples[i].ask]) + len(self.samples[i].token_ids) for i in rows])
+        return rows[np.argsort(lengths, kind="stable")]
 
     def _weights(self, rows: Rows, limit: int) -> torch.Tensor:
         """[samples] weight of each token of a sample in an update of rows; of undecided and masked ones 0."""
@@ -118,7 +121,7 @@ class PolicyStep:
     def kl_of_completions(self) -> list[float]:
         """[samples] estimated divergence from the reference over each whole completion, in nats; collective."""
         found = torch.zeros(len(self.samples), dtype=torch.double)
-        for rows in self.trainer.mine(np.arange(len(self.samples))):
+        for rows in self.trainer.mine(self._by_length(np.arange(len(self.samples)))):
             batch = self._batch(rows, whole=True)
             kl = self.reference.kl(batch.ids, *self._logprobs(batch), batch.mask > 0)
             found[rows] = (kl * batch.mask).sum(1).double().cpu()

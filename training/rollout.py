@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -117,7 +117,7 @@ def save_rollouts(path: Path, samples: list[Sample]) -> None:
     """Write a step's samples down, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}")
-    rows = [{**asdict(s), "components": json.dumps(s.components)} for s in samples]
+    rows = [{**vars(s), "components": json.dumps(s.components)} for s in samples]
     with beside.open("wb") as f:
         pq.write_table(pa.Table.from_pylist(rows, schema=RECORD), f, compression="zstd")
         f.flush()

@@ -7,20 +7,20 @@ weights' way to the engine are in neither; ours writes the rollout down too, as 
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, PrinterCallback, ProgressCallback, TrainerCallback
+from transformers import AutoModelForCausalLM, PrinterCallback, ProgressCallback
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer import grpo_trainer
 
 from benchmarks.trl_peer.material import LONGEST, TEMPERATURE, engine_logprobs, rewards, rollout
-from benchmarks.trl_peer.turns import Clock, ratios
+from benchmarks.trl_peer.turns import Stages, Turns, ratios
 from r1data.training_params import GrpoParams
 from training.core import Trainer, load_model, start
 from training.grading import advantages_of, measures_of
@@ -35,14 +35,13 @@ PROMPTS, GROUP, MICRO, WARM, RATE = 4, 8, 4, 1, 1e-5
 
 @dataclass(frozen=True)
 class Setting:
-    """What differs from one comparison to the next; `engine`: the rollouts come with log-probs; `zero`: our stage."""
+    """What differs from one comparison to the next; `engine`: the rollouts come with log-probs."""
 
     name: str
     varied: bool
     engine: bool
     updates: int
     kl: float
-    zero: int = 2
 
 
 SETTINGS = [
@@ -51,8 +50,6 @@ SETTINGS = [
     Setting("4 updates a rollout, KL, lengths vary", True, True, 4, 0.001),
     Setting("no log-probs, no KL, lengths vary", True, False, 1, 0.0),
     Setting("no log-probs, no KL, lengths alike", False, False, 1, 0.0),
-    Setting("vLLM's log-probs, KL, lengths alike, ZeRO-0", False, True, 1, 0.001, 0),
-    Setting("no log-probs, no KL, lengths alike, ZeRO-0", False, False, 1, 0.0, 0),
 ]
 
 
@@ -83,18 +80,18 @@ class _Split(PolicyStep):
     given: list[Rows]
 
     def _parts(self, step: int) -> list[Rows]:
-        lengths = np.array([len(s.token_ids) for s in self.samples])
-        return [rows[np.argsort(lengths[rows], kind="stable")] for rows in self.given]
+        return [self._by_length(rows) for rows in self.given]
 
 
 class Ours:
     """Our side of a setting."""
 
-    def __init__(self, folder: Path, scratch: Path, setting: Setting, steps: int, rank: int, world: int) -> None:
+    def __init__(self, folder: Path, scratch: Path, setting: Setting, zero: int, steps: int) -> None:
+        rank, world = dist.get_rank(), dist.get_world_size()
         rate = {"learning_rate": RATE, "final_fraction": 1.0, "warmup_steps": 0}
         told: dict[str, Any] = {
             **{
-                "optimizer": {**rate, "micro_batch": MICRO, "zero_stage": setting.zero},
+                "optimizer": {**rate, "micro_batch": MICRO, "zero_stage": zero},
                 "template": "{question}",
                 "steps": steps,
             },
@@ -133,12 +130,12 @@ class Ours:
         return told
 
 
-class Theirs(TrainerCallback):  # type: ignore[misc]
-    """TRL's side: what it logs, how it split the rollout, and whose turn it is."""
+class Theirs(Turns):
+    """How TRL split a rollout, so that ours splits it alike."""
 
-    def __init__(self, recorded: Recorded, ours: Ours, setting: Setting, clock: Clock) -> None:
-        self.recorded, self.ours, self.setting, self.clock = recorded, ours, setting, clock
-        self.rows, self.logged, self.told = torch.zeros(0), list[dict[str, float]](), list[dict[str, float]]()
+    def __init__(self, recorded: Recorded, ours: Ours, setting: Setting) -> None:
+        super().__init__()
+        self.recorded, self.ours, self.updates, self.rows = recorded, ours, setting.updates, torch.zeros(0)
 
     def shuffled(self, original: Any) -> Any:
         """TRL's shuffle of a rank's rollout, its order noted."""
@@ -150,37 +147,21 @@ class Theirs(TrainerCallback):  # type: ignore[misc]
 
         return shuffle
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The first turn is TRL's."""
-        self.clock.begin()
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        """Loss and gradient's norm of an update."""
-        if "loss" in logs:
-            self.logged.append({k: float(logs[k]) for k in ("loss", "grad_norm")})
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """After the last update of a rollout: our turn."""
-        if state.global_step % self.setting.updates:
-            return
-        self.clock.end("trl")
-        step = state.global_step // self.setting.updates - 1
+    def turn(self, number: int) -> Callable[[], dict[str, float]]:
+        """The same rollout, the same samples in each update."""
         every = [torch.zeros_like(self.rows) for _ in range(dist.get_world_size())]
         dist.all_gather(every, self.rows)
         own = len(self.rows)
         parts = [
-            torch.cat([r.chunk(self.setting.updates)[u] + own * k for k, r in enumerate(every)])
-            for u in range(self.setting.updates)
+            torch.cat([r.chunk(self.updates)[u] + own * k for k, r in enumerate(every)]).numpy()
+            for u in range(self.updates)
         ]
-        with self.clock.turn("ours"):
-            told = self.ours.step(self.recorded.asks[step], self.recorded.samples[step], [p.numpy() for p in parts])
-        self.told.append(told)
-        self.clock.begin()
+        return lambda: self.ours.step(self.recorded.asks[number], self.recorded.samples[number], parts)
 
 
-def their_trainer(folder: Path, out: Path, setting: Setting, recorded: Recorded, world: int) -> Any:
-    """TRL's trainer under DDP; `use_vllm` is set where no vLLM can be reached, so that it corrects as with vLLM."""
-    accumulation = PROMPTS * GROUP // world // MICRO // setting.updates
+def their_trainer(folder: Path, out: Path, setting: Setting, recorded: Recorded, stages: Stages) -> Any:
+    """TRL's trainer; `use_vllm` is set where no vLLM can be reached, so that it corrects as with vLLM."""
+    accumulation = PROMPTS * GROUP // dist.get_world_size() // MICRO // setting.updates
 
     def reward(completion_ids: list[list[int]], answer: list[str], **_: Any) -> list[float | None]:
         return rewards(tokenizer.batch_decode(completion_ids), answer)
@@ -200,7 +181,7 @@ def their_trainer(folder: Path, out: Path, setting: Setting, recorded: Recorded,
             **{"vllm_importance_sampling_clip_max": 2.0, "learning_rate": RATE, "lr_scheduler_type": "constant"},
             **{"adam_beta2": 0.95, "max_grad_norm": 1.0, "max_steps": len(recorded.asks) * setting.updates},
             **{"logging_steps": 1, "save_strategy": "no", "disable_tqdm": True, "gradient_checkpointing": False},
-            **{"ddp_find_unused_parameters": False, "dataloader_pin_memory": False},
+            **{**stages.for_trl(), "dataloader_pin_memory": False},
         ),
         train_dataset=Dataset.from_dict(recorded.columns()),
         processing_class=tokenizer,
@@ -229,19 +210,17 @@ class _Synced:
         """Nothing to send."""
 
 
-def compared(folder: Path, scratch: Path, setting: Setting, steps: int) -> dict[str, Any]:
+def compared(folder: Path, scratch: Path, setting: Setting, stages: Stages, steps: int) -> dict[str, Any]:
     """Both sides of a setting, turn by turn."""
-    rank, world = dist.get_rank(), dist.get_world_size()
-    ours = Ours(folder, scratch / "ours", setting, steps, rank, world)
+    ours = Ours(folder, scratch / "ours", setting, stages.ours, steps)
     drawn = [rollout(ours.tokenizer, s, PROMPTS, GROUP, setting.varied) for s in range(steps + WARM)]
     recorded = Recorded([a for a, _ in drawn], [s for _, s in drawn])
     if setting.engine:
         model = load_model(AutoModelForCausalLM, folder, "float32")
         for asks, samples in drawn:
             engine_logprobs(model, encode(ours.tokenizer, [a.prompt for a in asks], end=False), samples)
-    theirs = their_trainer(folder, scratch / "trl", setting, recorded, world)
-    clock = Clock()
-    turns = Theirs(recorded, ours, setting, clock)
+    theirs = their_trainer(folder, scratch / "trl", setting, recorded, stages)
+    turns = Theirs(recorded, ours, setting)
     theirs.add_callback(turns)
     original = grpo_trainer.shuffle_sequence_dict
     grpo_trainer.shuffle_sequence_dict = turns.shuffled(original)
@@ -250,12 +229,12 @@ def compared(folder: Path, scratch: Path, setting: Setting, steps: int) -> dict[
         theirs.train()
     finally:
         grpo_trainer.shuffle_sequence_dict = original
-    return {**asdict(setting), **ratios(clock, WARM), **agreement(turns, ours, theirs, first)}
+    return {**asdict(setting), **ratios(turns.clock, WARM), **agreement(turns, ours, theirs, first)}
 
 
 def agreement(turns: Theirs, ours: Ours, theirs: Any, first: dict[str, torch.Tensor]) -> dict[str, float]:
     """The largest differences of loss and (relative) gradient norm of any step, and of what the weights moved by."""
-    n = turns.setting.updates
+    n = turns.updates
     logged = [turns.logged[i : i + n] for i in range(0, len(turns.logged), n)]
     pairs = list(zip(turns.told, logged, strict=True))
     loss = max(abs(o["loss"] - sum(u["loss"] for u in t) / n) for o, t in pairs)
@@ -269,13 +248,14 @@ def agreement(turns: Theirs, ours: Ours, theirs: Any, first: dict[str, torch.Ten
     return {"loss differs": loss, "gradient norm differs": norm, "weights differ": (apart / moved) ** 0.5}
 
 
-def main(folder: str, scratch: str, steps: str, *which: str) -> None:
+def main(folder: str, scratch: str, steps: str, zero: str, trl_zero: str, *which: str) -> None:
     """All settings, or those numbered; rank 0 prints a line of JSON for each."""
     rank, _ = start(0)
+    stages = Stages(int(zero), int(trl_zero))
     for i in [int(w) for w in which] or range(len(SETTINGS)):
-        found = compared(Path(folder), Path(scratch) / str(i), SETTINGS[i], int(steps))
+        found = compared(Path(folder), Path(scratch) / str(i), SETTINGS[i], stages, int(steps))
         if rank == 0:
-            print("FOUND " + json.dumps(found), flush=True)
+            print("FOUND " + json.dumps({**found, "name": f"{found['name']}; {stages}"}), flush=True)
     dist.destroy_process_group()
 
 

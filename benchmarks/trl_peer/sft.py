@@ -6,6 +6,7 @@ fed is split back into its examples, which ours sorts and pads, or packs, by its
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, PrinterCallback, ProgressCallback, TrainerCallback
+from transformers import AutoModelForCausalLM, PrinterCallback, ProgressCallback
 from trl import SFTConfig, SFTTrainer
 
 from benchmarks.trl_peer.material import rollout
-from benchmarks.trl_peer.turns import Clock, ratios
+from benchmarks.trl_peer.turns import Stages, Turns, ratios
 from r1data.training_params import OptimizerParams
 from training.chunked import summed_loss
 from training.core import Trainer, load_model, start
@@ -49,12 +50,14 @@ SETTINGS = [
 class Ours:
     """Our side: what `training.sft` does with a batch."""
 
-    def __init__(self, folder: Path, scratch: Path, setting: Setting, rank: int, world: int) -> None:
+    def __init__(self, folder: Path, scratch: Path, setting: Setting, zero: int) -> None:
+        rank, world = dist.get_rank(), dist.get_world_size()
         self.setting = setting
         model = load_model(AutoModelForCausalLM, folder, "float32")
         if setting.packed:
             attend_within(model)
-        params = OptimizerParams(learning_rate=RATE, final_fraction=1.0, warmup_steps=0, micro_batch=MICRO)
+        rate: dict[str, Any] = {"learning_rate": RATE, "final_fraction": 1.0, "warmup_steps": 0}
+        params = OptimizerParams(**rate, micro_batch=MICRO, zero_stage=zero)  # type: ignore[arg-type]
         room = ROOM if setting.packed else 0
         self.trainer = Trainer(model, params, 10**6, EXAMPLES, scratch, rank, world, pack_tokens=room)
 
@@ -81,13 +84,13 @@ class Ours:
         return told
 
 
-class Theirs(TrainerCallback):  # type: ignore[misc]
-    """TRL's side: what it was fed and what it logs."""
+class Theirs(Turns):
+    """What TRL was fed, so that ours learns from the same."""
 
-    def __init__(self, ours: Ours, clock: Clock) -> None:
-        self.ours, self.clock = ours, clock
+    def __init__(self, ours: Ours) -> None:
+        super().__init__()
+        self.ours = ours
         self.fed, self.tokens, self.padding = list[dict[str, torch.Tensor]](), list[int](), list[int]()
-        self.logged, self.told = list[dict[str, float]](), list[dict[str, float]]()
 
     def watched(self, original: Any) -> Any:
         """TRL's loss, its inputs kept."""
@@ -98,18 +101,8 @@ class Theirs(TrainerCallback):  # type: ignore[misc]
 
         return loss
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The first turn is TRL's."""
-        self.clock.begin()
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        """Loss and gradient's norm of an update."""
-        if "loss" in logs:
-            self.logged.append({k: float(logs[k]) for k in ("loss", "grad_norm")})
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Our turn, with the examples of all ranks."""
-        self.clock.end("trl")
+    def turn(self, number: int) -> Callable[[], dict[str, float]]:
+        """The examples of all ranks."""
         mine = [e for batch in self.fed for e in examples_of(batch)]
         every: list[Any] = [None] * dist.get_world_size()
         dist.all_gather_object(every, (mine, sum(b["input_ids"].numel() for b in self.fed)))
@@ -117,10 +110,7 @@ class Theirs(TrainerCallback):  # type: ignore[misc]
         self.tokens.append(sum(len(p) + len(c) for p, c in examples))
         self.padding.append(sum(n for _, n in every) - self.tokens[-1])
         self.fed.clear()
-        with self.clock.turn("ours"):
-            told = self.ours.step(examples)
-        self.told.append(told)
-        self.clock.begin()
+        return lambda: self.ours.step(examples)
 
 
 def examples_of(batch: dict[str, torch.Tensor]) -> list[Example]:
@@ -138,8 +128,10 @@ def examples_of(batch: dict[str, torch.Tensor]) -> list[Example]:
     return [(i[:n].tolist(), i[n:].tolist()) for (i, _), n in zip(pieces, heads, strict=True)]
 
 
-def their_trainer(folder: Path, out: Path, setting: Setting, examples: list[Example], steps: int) -> Any:
-    """TRL's trainer under DDP, on examples in random order."""
+def their_trainer(
+    folder: Path, out: Path, setting: Setting, examples: list[Example], stages: Stages, steps: int
+) -> Any:
+    """TRL's trainer, on examples in random order."""
     rows = {"input_ids": [p + c for p, c in examples]}
     rows["completion_mask"] = [[0] * len(p) + [1] * len(c) for p, c in examples]
     made = SFTTrainer(
@@ -151,7 +143,7 @@ def their_trainer(folder: Path, out: Path, setting: Setting, examples: list[Exam
             **{"packing": setting.packed, "max_length": ROOM, "completion_only_loss": True, "max_steps": steps},
             **{"learning_rate": RATE, "lr_scheduler_type": "constant", "adam_beta2": 0.95, "max_grad_norm": 1.0},
             **{"logging_steps": 1, "save_strategy": "no", "disable_tqdm": True, "gradient_checkpointing": False},
-            **{"ddp_find_unused_parameters": False, "dataloader_pin_memory": False},
+            **{**stages.for_trl(), "dataloader_pin_memory": False},
         ),
         train_dataset=Dataset.from_dict(rows),
         processing_class=load_tokenizer(folder),
@@ -161,19 +153,17 @@ def their_trainer(folder: Path, out: Path, setting: Setting, examples: list[Exam
     return made
 
 
-def compared(folder: Path, scratch: Path, setting: Setting, steps: int) -> dict[str, Any]:
+def compared(folder: Path, scratch: Path, setting: Setting, stages: Stages, steps: int) -> dict[str, Any]:
     """Both sides of a setting, turn by turn."""
-    rank, world = dist.get_rank(), dist.get_world_size()
-    ours = Ours(folder, scratch / "ours", setting, rank, world)
+    ours = Ours(folder, scratch / "ours", setting, stages.ours)
     tokenizer = load_tokenizer(folder)
     examples = []
     for s in range(2 * (steps + WARM)):
         asks, samples = rollout(tokenizer, s, EXAMPLES // 4, 4, True)
         prompts = encode(tokenizer, [a.prompt for a in asks], end=False)
         examples += [(prompts[s.ask], s.token_ids) for s in samples]
-    theirs = their_trainer(folder, scratch / "trl", setting, examples, steps + WARM)
-    clock = Clock()
-    turns = Theirs(ours, clock)
+    theirs = their_trainer(folder, scratch / "trl", setting, examples, stages, steps + WARM)
+    turns = Theirs(ours)
     theirs.add_callback(turns)
     theirs.compute_loss = turns.watched(theirs.compute_loss)
     theirs.train()
@@ -181,7 +171,7 @@ def compared(folder: Path, scratch: Path, setting: Setting, steps: int) -> dict[
     tokens = turns.tokens[WARM:]
     rates = {
         f"tokens/s {side} ({name})": round(sum(tokens) / sum(seconds[side][WARM:]))
-        for name, seconds in (("wall", clock.wall), ("CPU", clock.cpu))
+        for name, seconds in (("wall", turns.clock.wall), ("CPU", turns.clock.cpu))
         for side in ("ours", "trl")
     }
     apart = {
@@ -190,16 +180,17 @@ def compared(folder: Path, scratch: Path, setting: Setting, steps: int) -> dict[
         "loss differs": max(abs(o["loss"] - t["loss"]) for o, t in pairs),
         "gradient norm differs": max(abs(o["grad_norm"] / t["grad_norm"] - 1) for o, t in pairs),
     }
-    return {**asdict(setting), **ratios(clock, WARM), **rates, **apart}
+    return {**asdict(setting), **ratios(turns.clock, WARM), **rates, **apart}
 
 
-def main(folder: str, scratch: str, steps: str, *which: str) -> None:
+def main(folder: str, scratch: str, steps: str, zero: str, trl_zero: str, *which: str) -> None:
     """All settings, or those numbered; rank 0 prints a line of JSON for each."""
     rank, _ = start(0)
+    stages = Stages(int(zero), int(trl_zero))
     for i in [int(w) for w in which] or range(len(SETTINGS)):
-        found = compared(Path(folder), Path(scratch) / str(i), SETTINGS[i], int(steps))
+        found = compared(Path(folder), Path(scratch) / str(i), SETTINGS[i], stages, int(steps))
         if rank == 0:
-            print("FOUND " + json.dumps(found), flush=True)
+            print("FOUND " + json.dumps({**found, "name": f"{found['name']}; {stages}"}), flush=True)
     dist.destroy_process_group()
 
 
