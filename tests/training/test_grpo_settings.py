@@ -158,6 +158,16 @@ def test_masked_samples_are_not_learnt_from(workshop: Any, base: Manifest, tmp_p
     assert not torch.equal(masked, weights_after(policy_step(workshop, base, tmp_path, cut)))
 
 
+def test_micro_batches_are_of_one_length_prompts_counted(workshop: Any, base: Manifest, tmp_path: Path) -> None:
+    step = policy_step(workshop, base, tmp_path, samples_of(workshop, base, 8, None))
+    step.prompts[0] = [10] * 9
+    lengths = [len(step.prompts[s.ask]) + len(s.token_ids) for s in step.samples]
+    (rows,) = step._parts(0)
+    assert [lengths[r] for r in rows] == sorted(lengths)
+    completions = [len(step.samples[r].token_ids) for r in rows]
+    assert completions != sorted(completions), "the order by completions is another"
+
+
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3", "absolute", "full"])
 def test_every_estimate_is_zero_at_the_reference(
     workshop: Any, base: Manifest, tmp_path: Path, estimator: KlEstimator
