@@ -110,7 +110,7 @@ def parcel(bucket: Mapping[str, torch.Tensor]) -> Parcel:
         "shapes": [list(w.shape) for w in bucket.values()],
     }
     tensors = list(bucket.values())
-    flat = torch.zeros(room(told), dtype=torch.uint8, device=tensors[0].device)
+    flat = torch.empty(room(told), dtype=torch.uint8, device=tensors[0].device)
     for place, tensor in zip(places(told), tensors, strict=True):
         flat[place].view(tensor.dtype).copy_(tensor.flatten())
     return Parcel(told, flat)
@@ -138,7 +138,7 @@ def room(told: Mapping[str, Any]) -> int:
 
 def received(group: Group, told: Mapping[str, Any], device: torch.device) -> dict[str, torch.Tensor]:
     """A worker's tensors of the parcel that rank 0 sends."""
-    flat = torch.zeros(room(told), dtype=torch.uint8, device=device)
+    flat = torch.empty(room(told), dtype=torch.uint8, device=device)
     group.broadcast(flat)
     return opened(told, flat)
 
