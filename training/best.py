@@ -1,5 +1,6 @@
 """The best weights of a run so far, by the mean of a metric over a row of steps: a file beside the saved states."""
 
+import math
 import os
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from r1data.errors import RecipeError, StorageError, boundary
 from r1data.training_params import KeepParams
-from training.core import NO_ROOM, Trainer, Weights
+from training.core import NO_ROOM, VOLATILE, Trainer, Weights
 from training.keeper import BEST
 
 
@@ -32,21 +33,20 @@ class Best:
     def look(self) -> None:
         """After a step: at the end of every window, keep the weights if they are the best; collective.
 
+        A window without the metric, or where it is no number, is passed over.
         A run that was killed in between keeps the same ones when it does those steps again.
         """
         step, window = self.trainer.step, self.params.window
         if not self.due(step):
             return
-        last = self.trainer.metrics[-window:]
-        values = [m[self.params.metric] for m in last if self.params.metric in m]
-        if not values:
-            known = ", ".join(sorted(last[-1]))
-            raise RecipeError(
-                f"keep.metric {self.params.metric!r}: the last {window} steps have none", f"one of {known}"
-            )
-        value = sum(values) / len(values)
+        metric, metrics = self.params.metric, self.trainer.metrics
+        if metric in VOLATILE or not any(metric in m for m in metrics):
+            known = ", ".join(sorted({name for m in metrics for name in m} - {"step", *VOLATILE}))
+            raise RecipeError(f"keep.metric {metric!r}: no measure of what is learnt here", f"one of {known}")
+        values = [m[metric] for m in metrics[-window:] if metric in m]
+        value = sum(values) / len(values) if values else math.nan
         sign = -1 if self.params.lower else 1
-        if self.found is not None and sign * self.found[1] >= sign * value:
+        if math.isnan(value) or (self.found is not None and sign * self.found[1] >= sign * value):
             return
         weights = self.trainer.gathered()
         if self.trainer.rank == 0:
@@ -62,7 +62,8 @@ class Best:
         if self.trainer.world > 1:
             dist.barrier()  # rank 0 has written them
         read = self.trainer.rank == 0 or self.trainer.params.zero_stage < 3
-        weights = load_file(str(self.path)) if read else {}
+        with boundary(StorageError, f"{self.path}: the best weights could not be read", "run again"):
+            weights = load_file(str(self.path)) if read else {}
         for name, parameter in self.trainer.engine.module.named_parameters():
             sharded = hasattr(parameter, "ds_id")
             with deepspeed.zero.GatheredParameters([parameter], modifier_rank=0) if sharded else nullcontext():

@@ -4,13 +4,16 @@ The trainer is rank 0 of a group, the workers of one server are the others. Each
 one that dies takes no other with it; a bucket is broadcast to all of them at the same time, as one tensor of bytes.
 """
 
+import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from math import prod
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -28,6 +31,12 @@ ALIGNED = 16  # bytes: where a tensor may begin, whatever its type
 LIMIT_S = 60.0  # until a peer has joined, or has a bucket: less than a server is given to answer
 READY = "ready"
 Found = TypeVar("Found")
+UNWATCHED = "TORCH_NCCL_BLOCKING_WAIT"
+_ENVIRONMENT = threading.Lock()
+REMEDY = (
+    "see the server's log; servers must reach the trainer on any port and not share its GPU: "
+    'else set [cluster] weights_over = "files"'
+)
 
 
 class Gone(Exception):
@@ -35,43 +44,49 @@ class Gone(Exception):
 
 
 class Group:
-    """Rank `rank` of `world` processes that meet at a store of rank 0."""
+    """Rank `rank` of `world` processes that meet at a store of rank 0; all have it once it is made."""
 
-    def __init__(self, store: Store, host: str, backend: str, rank: int, world: int) -> None:
-        self._group: Any
-        if backend == "nccl":
-            options = dist.ProcessGroupNCCL.Options()
-            options._timeout = timedelta(seconds=4 * LIMIT_S)  # its watchdog ends the process: we abort long before
-            self._group = dist.ProcessGroupNCCL(store, rank, world, options)
-        else:
-            told = dist.ProcessGroupGloo._Options()  # type: ignore[attr-defined]
-            told._timeout = timedelta(seconds=LIMIT_S)  # nothing else ends what hangs
-            told._devices = [dist.ProcessGroupGloo.create_device(hostname=address_towards(host))]
-            self._group = dist.ProcessGroupGloo(store, rank, world, told)
+    def __init__(self, store: Store, host: str, backend: str, rank: int, world: int, device: torch.device) -> None:
+        self._group = _nccl(store, rank, world) if backend == "nccl" else _gloo(store, host, rank, world)
+        # NCCL connects at the first broadcast, which no time limit ends
+        with on(device):
+            self._group.broadcast(torch.zeros(1, dtype=torch.uint8, device=device), 0).wait()
 
     @classmethod
-    def join(cls, host: str, port: int, backend: str, rank: int, world: int) -> "Group":
+    def join(cls, host: str, port: int, backend: str, rank: int, world: int, device: torch.device) -> "Group":
         """A worker's end; `Gone` if the trainer is not there."""
         span = timedelta(seconds=LIMIT_S)
         try:
             store = TCPStore(host, port, world, is_master=False, timeout=span, wait_for_workers=False)
-            return cls.of_all(store, host, backend, rank, world)
         except RuntimeError as e:
             raise Gone(f"{host}:{port}: {e}") from e
+        return cls.of_all(store, host, backend, rank, world, device)
 
     @classmethod
     def of_all(
-        cls, store: Store, host: str, backend: str, rank: int, world: int, check: Callable[[], None] = lambda: None
+        cls,
+        store: Store,
+        host: str,
+        backend: str,
+        rank: int,
+        world: int,
+        device: torch.device,
+        check: Callable[[], None] = lambda: None,
     ) -> "Group":
-        """The group, once all are there: until then each can give up."""
-        store.add(READY, 1)
-        wait(lambda: store.add(READY, 0) == world, check)
-        return cls(store, host, backend, rank, world)
+        """The group, once all are there: until then each can give up, with `Gone` or what `check` raises."""
+        try:
+            store.add(READY, 1)
+            wait(lambda: store.add(READY, 0) == world, check)
+            made = beside(partial(cls, store, host, backend, rank, world, device))
+            wait(made.done, check)
+            return made.result()
+        except RuntimeError as e:
+            raise Gone(str(e)) from e
 
     def broadcast(self, flat: torch.Tensor, check: Callable[[], None] = lambda: None) -> None:
         """[bytes] of rank 0 to all; `Gone` if a peer is lost. `check` is called while it waits, and may raise."""
         try:
-            with torch.cuda.device(flat.device) if flat.is_cuda else nullcontext():
+            with on(flat.device):
                 work = self._group.broadcast(flat, 0)
                 wait(work.is_completed, check)
                 work.wait()  # raises what went wrong; on a GPU, later work is put behind it
@@ -81,6 +96,45 @@ class Group:
     def close(self) -> None:
         """Whoever still waits for us hears of it."""
         self._group.abort()
+
+
+def _gloo(store: Store, host: str, rank: int, world: int) -> Any:
+    told = dist.ProcessGroupGloo._Options()  # type: ignore[attr-defined]
+    told._timeout = timedelta(seconds=LIMIT_S)  # nothing else ends what hangs
+    told._devices = [dist.ProcessGroupGloo.create_device(hostname=address_towards(host))]
+    return dist.ProcessGroupGloo(store, rank, world, told)
+
+
+def _nccl(store: Store, rank: int, world: int) -> Any:
+    """Without the watchdog, which ends the whole process when a peer dies: here that costs the group alone."""
+    options = dist.ProcessGroupNCCL.Options()
+    options._timeout = timedelta(seconds=4 * LIMIT_S)  # we abort long before
+    with _ENVIRONMENT:
+        before = os.environ.get(UNWATCHED)
+        os.environ[UNWATCHED] = "1"
+        try:
+            return dist.ProcessGroupNCCL(store, rank, world, options)
+        finally:
+            os.environ.pop(UNWATCHED) if before is None else os.environ.update({UNWATCHED: before})
+
+
+def on(device: torch.device) -> AbstractContextManager[Any]:
+    """The current device of this thread."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def beside(act: Callable[[], Found]) -> Future[Found]:
+    """In a thread that the end of the process does not wait for: what has no time limit may never return."""
+    found: Future[Found] = Future()
+
+    def work() -> None:
+        try:
+            found.set_result(act())
+        except BaseException as e:  # noqa: BLE001  # told to who asks for the result
+            found.set_exception(e)
+
+    threading.Thread(target=work, daemon=True, name="group").start()
+    return found
 
 
 def wait(done: Callable[[], bool], check: Callable[[], None]) -> None:
@@ -161,35 +215,45 @@ class Groups:
             self.held[url] = (self.held[url][0], version)
             return
         self._drop(url)
-        host = address_towards(urlsplit(url).hostname or "", url)
         world = 1 + world_size(url)
-        store = TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=LIMIT_S))
+        try:
+            host = address_towards(urlsplit(url).hostname or "", url)
+            store = TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=LIMIT_S))
+        except (OSError, RuntimeError) as e:
+            raise EndpointError(f"{url}: no process group: {e}", REMEDY) from e
         told = {"host": host, "port": store.port, "backend": self.backend, "world": world}
-        group = self._together(url, ask, told, lambda check: Group.of_all(store, host, self.backend, 0, world, check))
-        self.held[url] = (group, version)
+        own = torch.device("cuda", 0) if self.backend == "nccl" else torch.device("cpu")  # of rank 0
+
+        def meet(check: Callable[[], None]) -> None:
+            self.held[url] = (Group.of_all(store, host, self.backend, 0, world, own, check), version)
+
+        self._together(url, ask, told, meet)
 
     def send(self, url: str, bucket: Parcel, ask: Ask) -> None:
-        """Broadcast it; a group that fails is closed, the next update forms another."""
+        """Broadcast it."""
         group, _ = self.held[url]
-        try:
-            self._together(url, ask, bucket.told, lambda check: group.broadcast(bucket.flat, check))
-        except BaseException:
-            self._drop(url)
-            raise
+        self._together(url, ask, bucket.told, partial(group.broadcast, bucket.flat))
 
-    def _together(self, url: str, ask: Ask, told: dict[str, Any], act: Callable[[Callable[[], None]], Found]) -> Found:
-        """Act while the server is asked to do its part; the server's error before ours, which follows from it."""
+    def _together(self, url: str, ask: Ask, told: dict[str, Any], act: Callable[[Callable[[], None]], None]) -> None:
+        """Act while the server is asked to do its part; the server's error before ours, which follows from it.
+
+        After any error the group is closed: the next update forms another.
+        """
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(ask, told)
             try:
-                found = act(lambda: failed(asked))
+                act(lambda: failed(asked))
+                asked.result()
+            except EndpointError as e:
+                self._drop(url)
+                raise EndpointError(str(e.args[0]), REMEDY) from e
             except Gone as e:
                 self._drop(url)  # the server's end waits no longer
                 asked.result()
-                remedy = "see the server's log; where a GPU is both the trainer's and the server's, weights go in files"
-                raise EndpointError(f"{url}: weights over {self.backend}: {e}", remedy) from e
-            asked.result()
-            return found
+                raise EndpointError(f"{url}: weights over {self.backend}: {e}", REMEDY) from e
+            except BaseException:
+                self._drop(url)
+                raise
 
     def _drop(self, url: str) -> None:
         if url in self.held:

@@ -126,14 +126,13 @@ def _engine(job: Job, params: GrpoParams, folder: Path, rank: int, world: int) -
 
 def _way(job: Job) -> Files | Groups:
     """How weights reach the servers."""
-    abroad = not all(on_loopback(e.url) for e in job.endpoints)
-    over = job.weights_over
-    if over == "auto":
-        over = "nccl" if torch.cuda.is_available() and abroad else "files"
+    near, over = [on_loopback(e.url) for e in job.endpoints], job.weights_over
+    if over == "auto":  # one on this machine may share the trainer's GPU
+        over = "nccl" if torch.cuda.is_available() and not any(near) else "files"
     if over == "nccl" and not torch.cuda.is_available():
         told = f"{job.node.name}: weights over NCCL, but this machine's trainer has no GPU"
         raise RecipeError(told, 'set [cluster] weights_over = "files" or "gloo"')
-    return Files(job.scratch, shared=abroad) if over == "files" else Groups(over)
+    return Files(job.scratch, shared=not all(near)) if over == "files" else Groups(over)
 
 
 def _check(job: Job, params: GrpoParams) -> None:

@@ -54,4 +54,6 @@ def train_supervised(
 def _of_first_rank(told: dict[str, float], trainer: Trainer) -> dict[str, float]:
     """The same values on every rank, to the last bit: they decide together which weights are the best."""
     values = torch.tensor(list(told.values()), dtype=torch.double)
-    return dict(zip(told, trainer.total_over_ranks(values if trainer.rank == 0 else values * 0), strict=True))
+    return dict(
+        zip(told, trainer.total_over_ranks(values if trainer.rank == 0 else torch.zeros_like(values)), strict=True)
+    )

@@ -90,7 +90,8 @@ class Receiver(WeightTransferEngine[Init, Update]):  # type: ignore[misc]
         if init_info.port:
             parallel = self.parallel_config
             rank = 1 + parallel.data_parallel_index * parallel.world_size + parallel.rank
-            self.group = Group.join(init_info.host, init_info.port, init_info.backend, rank, init_info.world)
+            place = init_info.host, init_info.port, init_info.backend
+            self.group = Group.join(*place, rank, init_info.world, self.device)
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -117,7 +118,7 @@ class Receiver(WeightTransferEngine[Init, Update]):  # type: ignore[misc]
         elif update_info.names:
             self._check({n: tuple(s) for n, s in zip(update_info.names, update_info.shapes, strict=True)})
             self._load(self._received(update_info))
-        else:
+        elif update_info.path:
             for file in weight_files(Path(update_info.path)):
                 self._check(weight_shapes(file))
                 self._load(load_file(file))

@@ -137,7 +137,10 @@ def weight_version(url: str, deadline_s: float = HEALTH_S) -> str:
 def world_size(url: str, deadline_s: float = HEALTH_S) -> int:
     """The processes of the server that hold weights: tensor, pipeline and data parallel ones."""
     with httpx.Client(trust_env=not on_loopback(url)) as client:
-        return int(_asked(client, url, "/get_world_size", deadline_s)["world_size"])
+        found = _asked(client, url, "/get_world_size", deadline_s).get("world_size")
+    if not found:
+        raise EndpointError(f"{url}: does not tell how many processes hold its weights", "a process group needs vLLM")
+    return int(found)
 
 
 def is_paused(url: str, deadline_s: float = HEALTH_S) -> bool:

@@ -9,10 +9,10 @@ from r1data.steps.reviewed import REVIEW_DROPS, REVIEWED, ReviewedParams
 from r1data.steps.rl_prompts import RL_PROMPT_DROPS, RL_PROMPTS, RlPromptsParams
 from r1data.training_params import GrpoParams
 
-PRETRAIN = Step("pretrain", "1", "train", None, module="training.pretrain")
-SFT = Step("sft", "1", "train", None, module="training.sft")
-GRPO = Step("grpo", "4", "train", None, module="training.grpo")
-REWARD_MODEL = Step("reward_model", "1", "train", None, module="training.reward_model")
+PRETRAIN = Step("pretrain", "2", "train", None, module="training.pretrain")
+SFT = Step("sft", "2", "train", None, module="training.sft")
+GRPO = Step("grpo", "5", "train", None, module="training.grpo")
+REWARD_MODEL = Step("reward_model", "2", "train", None, module="training.reward_model")
 
 
 class ImportParams(Params):

@@ -6,10 +6,12 @@ python -m tests.training.group_server --model DIR --port PORT --workers 2
 import argparse
 import asyncio
 import hashlib
+import os
 from pathlib import Path
 
 import torch
 from aiohttp import web
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # its stubs leave it out
 
 from r1data.generate.fake_server import FakeServer, FakeWeights, serve
 from r1data.model_folder import MISFIT, misfits
@@ -23,7 +25,7 @@ class GroupWeights(FakeWeights):
     def __init__(self, model: Path, workers: int, device: str) -> None:
         super().__init__(model)
         self.device = torch.device(device)
-        self.workers, self.joined = workers, 0
+        self.workers, self.joined, self.dies = workers, 0, False
         self.groups: list[Group] = []
         self.digests: list[dict[str, str]] = [{} for _ in range(workers)]
 
@@ -44,10 +46,13 @@ class GroupWeights(FakeWeights):
     async def join(self, request: web.Request) -> web.Response:
         """Every worker in a thread."""
         told = (await request.json())["init_info"]
+        if self.dies:
+            TCPStore(told["host"], told["port"], is_master=False, wait_for_workers=False).add(groups.READY, 1)
+            os._exit(1)
         self._leave()
         where = told["host"], told["port"], told["backend"]
         ranks = range(1, 1 + self.workers)
-        tries = (asyncio.to_thread(Group.join, *where, rank, told["world"]) for rank in ranks)
+        tries = (asyncio.to_thread(Group.join, *where, rank, told["world"], self.device) for rank in ranks)
         try:
             self.groups = list(await asyncio.gather(*tries))
         except Gone as e:
@@ -93,9 +98,11 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dies", action="store_true", help="when the trainer counts on it, before the group is made")
     parser.add_argument("--limit-s", type=float, default=groups.LIMIT_S)
     told = parser.parse_args()
     groups.LIMIT_S = told.limit_s
     server = FakeServer(told.model, 0.0, 1 << 20, 256, None)
-    server.weights = GroupWeights(told.model, told.workers, told.device)
+    server.weights = weights = GroupWeights(told.model, told.workers, told.device)
+    weights.dies = told.dies
     asyncio.run(serve(server, told.port))

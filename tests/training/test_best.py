@@ -59,6 +59,23 @@ def test_equal_window_does_not_replace_an_earlier_one(trainer: Trainer) -> None:
     assert best.found == (2, 0.5)
 
 
+def test_windows_without_the_metric_or_a_number_are_passed_over(trainer: Trainer) -> None:
+    best = Best(trainer, KeepParams(policy="best", metric="judge_score", window=2))
+    passed(trainer, best, 0.5, 0.5, metric="judge_score")
+    passed(trainer, best, 0.9, 0.9)
+    passed(trainer, best, float("nan"), 0.9, metric="judge_score")
+    assert best.found == (2, 0.5)
+    passed(trainer, best, 0.6, 0.6, metric="judge_score")
+    assert best.found == (8, 0.6)
+
+
+@pytest.mark.parametrize("metric", ["rewrad", "tokens_per_second"])
+def test_what_is_no_measure_of_learning_is_refused_with_what_is(trainer: Trainer, metric: str) -> None:
+    best = Best(trainer, KeepParams(policy="best", metric=metric, window=1))
+    with pytest.raises(RecipeError, match=f"{metric}': no measure of what is learnt here\n  remedy: one of reward$"):
+        passed(trainer, best, 0.5)
+
+
 def test_slow_rank_decides_as_rank_0_did(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rank 0 has written the best weights by the time that rank 1 looks: it has to gather them all the same."""
     passed(trainer, Best(trainer, KEEP), 0.5, 0.5)

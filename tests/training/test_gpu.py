@@ -120,8 +120,9 @@ def test_fine_tuning(workshop: Any, size: str) -> None:
 def test_a_group_for_weights(size: str) -> None:
     """Of the trainer alone: NCCL has no two ranks on one device."""
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    group = Group.of_all(store, "127.0.0.1", "nccl" if CUDA else "gloo", 0, 1)
-    made = parcel({"weight": torch.arange(1e6 if size == "large" else 8.0, device="cuda" if CUDA else "cpu")})
+    device = torch.device("cuda", 0) if CUDA else torch.device("cpu")
+    group = Group.of_all(store, "127.0.0.1", "nccl" if CUDA else "gloo", 0, 1, device)
+    made = parcel({"weight": torch.arange(1e6 if size == "large" else 8.0, device=device)})
     group.broadcast(made.flat)
     group.close()
     assert float(opened(made.told, made.flat)["weight"].sum()) > 0

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -42,11 +43,11 @@ def start(workshop: Any, base: Manifest) -> Iterator[Start]:
     found = []
 
     def started(
-        workers: int = 1, port: int | None = None, limit_s: float = 60, device: str = "cpu"
+        *more: str, workers: int = 1, port: int | None = None, limit_s: float = 60
     ) -> tuple[str, subprocess.Popen[bytes]]:
         port = port or free_port()
         told = ["--model", str(workshop.model(base)), "--port", str(port), "--workers", str(workers)]
-        told += ["--limit-s", str(limit_s), "--device", device]
+        told += ["--limit-s", str(limit_s), *more]
         found.append(subprocess.Popen(tied([sys.executable, "-m", "tests.training.group_server", *told])))
         url = f"http://127.0.0.1:{port}"
         assert wait_healthy(url, 120, lambda: True)
@@ -99,12 +100,12 @@ def test_every_worker_of_every_server_gets_all_bytes_over_one_group(start: Start
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="fewer than two CUDA devices: NCCL was not tried")
 def test_weights_go_from_one_gpu_to_another(start: Start, weights: Weights) -> None:
-    url, _ = start(device="cuda:1")
+    url, _ = start("--device", "cuda:1")
     engine = ServerEngine([Endpoint(url, "policy")], 0, Groups("nccl"), bucket_bytes=4096)
-    engine.load(((n, w.to("cuda:0")) for n, w in weights.items()), "v1")
-    assert held(url) == {"joined": 1, "digests": [{n: digest(w) for n, w in weights.items()}]}
     with pytest.raises(ModelError, match=r"model\.norm\.weight is \[7\]"):
-        engine.load({"model.norm.weight": torch.zeros(7, device="cuda:0")}, "v2")
+        engine.load({"model.norm.weight": torch.zeros(7, device="cuda:0")}, "v0")
+    engine.load(((n, w.to("cuda:0")) for n, w in weights.items()), "v1")
+    assert held(url) == {"joined": 2, "digests": [{n: digest(w) for n, w in weights.items()}]}
     engine.load({n: w.to("cuda:0") for n, w in weights.items()}, "v3")
     assert weight_version(url) == "v3"
 
@@ -135,6 +136,20 @@ def test_a_server_that_dies_in_a_transfer_is_left_out_until_it_is_back(
     start_again = held(one)
     assert start_again["joined"] == 1
     assert start_again["digests"] == held(two)["digests"]
+
+
+def test_a_server_that_dies_while_its_group_forms_takes_no_other_with_it(
+    start: Start, weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "LIMIT_S", 10.0)
+    (one, _), (two, _) = start("--dies"), start()
+    engine = engine_of(one, two)
+    engine.load(weights, "v1")
+    assert engine.lost.keys() == {one}
+    assert "weights_over" in str(engine.lost[one])
+    assert weight_version(two) == "v1"
+    for left in (t for t in threading.enumerate() if t.name == "group"):
+        left.join()  # gloo's own time is up: at its end Python would be aborted by it
 
 
 def test_a_transfer_that_was_cut_off_does_not_stand_in_the_way(start: Start, weights: Weights) -> None:
@@ -188,6 +203,7 @@ def test_the_way_follows_the_recipe_and_the_machine(
     with pytest.raises(RecipeError, match="NCCL, but this machine's trainer has no GPU"):
         way("nccl", here)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert (way("auto", here, away).backend, way("nccl", here).backend) == ("nccl", "nccl")
+    assert (way("auto", away, away).backend, way("nccl", here).backend) == ("nccl", "nccl")
+    assert isinstance(way("auto", here, away), Files), "one server may share the trainer's GPU"
     assert way("nccl", here).device == "cuda"
     assert isinstance(way("auto", here), Files)
