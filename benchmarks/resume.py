@@ -54,10 +54,10 @@ SECTIONS = {
     "dev2": "steps = 6\nprompts_per_step = 4\ngroup = 4\nmax_tokens = 24\nsave_every = 2\ndynamic_sampling = 2\n"
     'kl = 0.1\nkl_place = "reward"\nkl_estimator = "k1"\nkeep = { policy = "best", window = 2 }\n'
     f"optimizer = {{ learning_rate = 1e-3, micro_batch = 2, {BFLOAT} }}",
-    # rollouts of the ranks' own model: to end early is all that it can earn
     "r1": "steps = 7\nprompts_per_step = 4\ngroup = 4\nmax_tokens = 32\nsave_every = 3\nkl = 0.1\nmax_staleness = 1\n"
     'dynamic_sampling = 1\noverlong = "penalty"\noverlong_buffer = 32\n'
     "optimizer = { learning_rate = 1e-2, micro_batch = 2 }",
+    # rollouts of the ranks' own model: to end early is all that it can earn
     "student_rl": "steps = 5\nprompts_per_step = 4\ngroup = 4\nmax_tokens = 48\nsave_every = 2\nkl = 0.1\n"
     'overlong = "penalty"\noverlong_buffer = 48\n'
     "optimizer = { learning_rate = 1e-2, micro_batch = 2 }",

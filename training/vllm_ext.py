@@ -122,6 +122,9 @@ class Receiver(WeightTransferEngine[Init, Update]):  # type: ignore[misc]
             for file in weight_files(Path(update_info.path)):
                 self._check(weight_shapes(file))
                 self._load(load_file(file))
+        else:
+            put_back(self.model)
+            raise ModelError("a weight update that names no weights", "give a path, names, or what is handed over")
 
     def _received(self, update_info: Update) -> dict[str, torch.Tensor]:
         try:

@@ -101,7 +101,7 @@ class _Update:
     def start(self) -> None:
         """From here on the server answers nobody."""
         _asked(self._client, self.url, "/health", HEALTH_S)
-        self.way.join(self.url, self.version, partial(self._asked, "/init_weight_transfer_engine", "init_info"))
+        self.way.join(self.url, self.version, partial(self._tell, "/init_weight_transfer_engine", "init_info"))
         self._control("/pause", None, {"mode": "keep"})
         try:
             self._control("/start_weight_update", {})
@@ -113,7 +113,7 @@ class _Update:
 
     def put(self, part: Any) -> None:
         """Some of the weights."""
-        self.way.send(self.url, part, partial(self._asked, "/update_weights", "update_info"))
+        self.way.send(self.url, part, partial(self._tell, "/update_weights", "update_info"))
 
     def finish(self) -> None:
         """It has all of them."""
@@ -121,7 +121,7 @@ class _Update:
         self._control("/reset_prefix_cache", None)
         self._control("/resume", None)
 
-    def _asked(self, path: str, name: str, told: dict[str, Any]) -> None:
+    def _tell(self, path: str, name: str, told: dict[str, Any]) -> None:
         self._control(path, {name: told})
 
     def _control(self, path: str, payload: dict[str, Any] | None, params: dict[str, str] | None = None) -> None:

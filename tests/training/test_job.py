@@ -45,11 +45,12 @@ def test_every_server_and_the_buckets_reach_the_job(
     with_corpus(workshop, corpus)
     key = open_job(arguments(workshop), PretrainParams).key
     urls, models = ("http://127.0.0.1:1", "http://127.0.0.1:2"), ("policy", "v1")
-    told = TrainingJob("training.pretrain", "smoke", "base", workshop.lake.url, key, workshop.folder, urls, models, 64)
+    place = ("smoke", "base", workshop.lake.url, key, workshop.folder)
+    told = TrainingJob("training.pretrain", *place, urls, models, 64, weights_over="gloo")
     monkeypatch.setattr(sys, "argv", told.arguments())
     job = open_job(_arguments(), PretrainParams)
     assert [(e.url, e.model) for e in job.endpoints] == list(zip(urls, models, strict=True))
-    assert job.sync_bucket_mb == 64
+    assert (job.sync_bucket_mb, job.weights_over) == (64, "gloo")
 
 
 def test_another_key_is_refused(workshop: Any, corpus: Any) -> None:

@@ -67,6 +67,8 @@ def test_weights_of_another_config_are_refused_with_both_shapes(engine: Any, tmp
         engine.finish_weight_update()
     with pytest.raises(ModelError, match="given up"):
         engine.receive_weights(engine.parse_update_info({"given_up": True}))
+    with pytest.raises(ModelError, match="names no weights"):
+        engine.receive_weights(engine.parse_update_info({}))
 
     engine.start_weight_update()
     for name, weight in right.items():
